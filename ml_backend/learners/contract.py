@@ -1,0 +1,112 @@
+"""What a learner is: it fits on the labels and tells an observer what it predicts for the pool at every epoch."""
+
+from __future__ import annotations
+
+import math
+from abc import abstractmethod
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, ClassVar, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from plugins.contract import ConfigT, FloatArray, IntArray, Plugin
+
+
+@dataclass(frozen=True)
+class Images:
+    """n images: `contents` are the SHA-256 of the files' bytes (the cache key), `paths` where they lie."""
+
+    contents: Sequence[str]
+    paths: Sequence[Path]
+
+    def __len__(self) -> int:
+        return len(self.contents)
+
+
+class Observer(Protocol):
+    """Is told, at every epoch, the label predicted for each pool item: labels (N,) integers below C."""
+
+    def __call__(self, epoch: int, labels: IntArray) -> None: ...
+
+
+class FeatureStore(Protocol):
+    """Embeddings on disk, by feature id and image content."""
+
+    def lookup(self, feature_id: str, contents: Sequence[str]) -> tuple[NDArray[np.float32] | None, IntArray]:
+        """(n, D) rows (arbitrary where missing; None while nothing is stored) and the positions that are missing."""
+
+    def add(self, feature_id: str, contents: Sequence[str], vectors: NDArray[np.float32]) -> None:
+        """Keeps (n, D) vectors."""
+
+    def load_state(self, name: str) -> dict[str, NDArray[Any]] | None:
+        """Arrays kept under a name (learned filters, say), or None."""
+
+    def save_state(self, name: str, arrays: dict[str, NDArray[Any]]) -> None:
+        """Keeps arrays under a name, atomically."""
+
+
+@dataclass(frozen=True)
+class Accuracy:
+    """Accuracy on labels that the measured model has not seen, with a 95 % Wilson interval; n labels measured."""
+
+    value: float
+    low: float
+    high: float
+    n: int
+
+    @classmethod
+    def from_hits(cls, hits: int, n: int, z: float = 1.959964) -> Accuracy:
+        """Wilson 1927 score interval.
+
+        >>> Accuracy.from_hits(90, 100)
+        Accuracy(value=0.9, low=0.825..., high=0.944..., n=100)
+        """
+        share = hits / n
+        centre = (share + z * z / (2 * n)) / (1 + z * z / n)
+        half = z * math.sqrt(share * (1 - share) / n + z * z / (4 * n * n)) / (1 + z * z / n)
+        return cls(share, max(0.0, centre - half), min(1.0, centre + half), n)
+
+
+@dataclass(frozen=True)
+class Fit:
+    """What one training gives: evidence on the pool, the model as named arrays, and what to tell people."""
+
+    probabilities: FloatArray  # (N, C)
+    embeddings: NDArray[np.float32]  # (N, D)
+    labeled_embeddings: NDArray[np.float32]  # (L, D)
+    model: dict[str, NDArray[Any]]
+    features: str  # one sentence: which features this cycle used
+    accuracy: Accuracy | None = None
+    metrics: dict[str, float] = field(default_factory=dict)
+    notes: tuple[str, ...] = ()
+
+
+class Learner(Plugin[ConfigT]):
+    """Trains and predicts. `provides` names the evidence columns it can compute; deterministic under a seed."""
+
+    provides: ClassVar[frozenset[str]]
+
+    @abstractmethod
+    def embed(self, images: Images, store: FeatureStore) -> tuple[NDArray[np.float32], str]:
+        """(n, D) embeddings without any label, from the store where it has them, and a sentence naming them."""
+
+    @abstractmethod
+    def fit(
+        self,
+        labeled: Images,
+        labels: IntArray,
+        pool: Images,
+        classes: tuple[str, ...],
+        *,
+        store: FeatureStore,
+        seed: int,
+        observer: Observer | None = None,
+    ) -> Fit:
+        """Trains on L labeled images with labels (L,) below C, at least two classes present."""
+
+    @abstractmethod
+    def predict(self, model: dict[str, NDArray[Any]], images: Images, store: FeatureStore) -> FloatArray:
+        """(n, C) probabilities from the arrays of an earlier `Fit.model`."""

@@ -1,0 +1,73 @@
+"""Environment -> typed settings, the one place that reads the environment."""
+
+from __future__ import annotations
+
+from functools import lru_cache
+from pathlib import Path
+
+from pydantic import AliasChoices, Field, field_validator
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+
+class Settings(BaseSettings):
+    """Names are the ones that Label Studio ML backends have always used; NEXTLABEL_* are ours."""
+
+    model_config = SettingsConfigDict(env_prefix="", extra="ignore", populate_by_name=True)
+
+    label_studio_url: str | None = Field(
+        None,
+        validation_alias=AliasChoices("LABEL_STUDIO_URL", "LABEL_STUDIO_HOST"),
+        description="Where Label Studio answers, as seen from the backend.",
+    )
+    label_studio_api_key: str | None = Field(None, description="Token used for projects that stored none.")
+    basic_auth_user: str | None = Field(None, description="User that Label Studio must send; no check while unset.")
+    basic_auth_pass: str | None = Field(None, description="Password that Label Studio must send.")
+    host: str = Field("127.0.0.1", validation_alias="NEXTLABEL_HOST", description="Address the server binds.")
+    port: int = Field(9090, ge=1, le=65535, description="Port the server binds.")
+    public_url: str | None = Field(
+        None, validation_alias="NEXTLABEL_URL", description="Where Label Studio reaches the backend."
+    )
+    workers: int = Field(1, ge=1, le=64, description="Server processes.")
+    log_level: str = Field("INFO", description="DEBUG, INFO, WARNING or ERROR.")
+    model_dir: Path = Field(Path(".nextlabel"), description="Folder for the ledger, media, features and models.")
+    database_url: str | None = Field(None, description="Ledger; SQLite inside MODEL_DIR while unset.")
+    redis_url: str = Field("redis://127.0.0.1:6379/0", description="Redis that RQ uses.")
+    queue_prefix: str = Field("nextlabel", validation_alias="NEXTLABEL_QUEUE", description="Name of the RQ queue.")
+    start_training_each_n_updates: int = Field(
+        10, ge=1, le=100_000, description="New labels after which a new project retrains (its plan can change it)."
+    )
+    local_files_document_root: Path | None = Field(
+        None,
+        validation_alias=AliasChoices("LOCAL_FILES_DOCUMENT_ROOT", "LABEL_STUDIO_LOCAL_FILES_DOCUMENT_ROOT"),
+        description="Folder that Label Studio serves under /data/local-files/, if it is on this machine.",
+    )
+    predict_seconds: float = Field(
+        5.0, gt=0, le=100, validation_alias="NEXTLABEL_PREDICT_SECONDS", description="Bound on inference in /predict."
+    )
+    reconcile_seconds: int = Field(
+        60, ge=1, le=86_400, validation_alias="NEXTLABEL_RECONCILE_SECONDS", description="Period of the comparison."
+    )
+    resnet18_weights: Path | None = Field(
+        None, validation_alias="NEXTLABEL_RESNET18", description="Local file with torchvision's ResNet-18 weights."
+    )
+
+    @field_validator("log_level")
+    @classmethod
+    def _known_level(cls, value: str) -> str:
+        if value.upper() not in {"DEBUG", "INFO", "WARNING", "ERROR"}:
+            raise ValueError(f"LOG_LEVEL is '{value}'; use DEBUG, INFO, WARNING or ERROR.")
+        return value.upper()
+
+    @property
+    def ledger_url(self) -> str:
+        return self.database_url or f"sqlite:///{self.model_dir.absolute() / 'ledger.sqlite3'}"
+
+    @property
+    def backend_url(self) -> str:
+        return (self.public_url or f"http://{self.host}:{self.port}").rstrip("/")
+
+
+@lru_cache(maxsize=1)
+def settings() -> Settings:
+    """The settings of this process, read once."""
+    return Settings()

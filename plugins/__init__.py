@@ -1,0 +1,1 @@
+"""Acquisition plugins: they know evidence, never Label Studio, SQL, Redis or HTTP."""

@@ -1,0 +1,90 @@
+"""The whole plugin API: a plugin is one class in one file that subclasses Scorer, Selector or Learner's base below.
+
+A class states what it is (`name`, `title`, `summary`, `reference`), which evidence it reads (`needs`) and what can be
+set (`Config`, whose field descriptions and bounds become the form, the flags and the docs).
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any, ClassVar, Generic, TypeVar, get_args
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import BaseModel, ConfigDict
+
+from plugins.evidence import Evidence
+
+FloatArray = NDArray[np.floating[Any]]
+IntArray = NDArray[np.integer[Any]]
+
+
+class PluginConfig(BaseModel):
+    """Base of every plugin's settings: unknown keys are refused, values are frozen."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+ConfigT = TypeVar("ConfigT", bound=PluginConfig)
+
+
+class PluginError(Exception):
+    """A plugin broke its contract; the message is one sentence with the plugin, the fault and the remedy."""
+
+
+@dataclass(frozen=True)
+class Scores:
+    """values: (N,) float64, finite, higher = label sooner; reason(i): one sentence on item i, made on demand."""
+
+    values: FloatArray
+    reason: Callable[[int], str]
+
+
+@dataclass(frozen=True)
+class Selection:
+    """order: (k,) distinct positions in the pool, best first, k <= budget; what the selector can prove about it."""
+
+    order: IntArray
+    reason: Callable[[int], str] | None = None
+    gap: float | None = None
+    bound: float | None = None
+    notes: tuple[str, ...] = field(default=())
+
+
+class Plugin(ABC, Generic[ConfigT]):
+    """What every plugin has; `class Entropy(Scorer[EntropyConfig])` sets Config by itself."""
+
+    name: ClassVar[str]
+    title: ClassVar[str]
+    summary: ClassVar[str]
+    reference: ClassVar[str]
+    needs: ClassVar[frozenset[str] | set[str]] = frozenset()
+    Config: ClassVar[type[PluginConfig]] = PluginConfig
+
+    def __init__(self, config: ConfigT | None = None) -> None:
+        self.config: ConfigT = config if config is not None else self.Config()  # type: ignore[assignment]  # the same class
+
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        super().__init_subclass__(**kwargs)
+        for base in getattr(cls, "__orig_bases__", ()):
+            for argument in get_args(base):
+                if isinstance(argument, type) and issubclass(argument, PluginConfig):
+                    cls.Config = argument
+
+
+class Scorer(Plugin[ConfigT]):
+    """Gives every pool item a value."""
+
+    @abstractmethod
+    def score(self, evidence: Evidence) -> Scores:
+        """Values of all N pool items, higher = label sooner."""
+
+
+class Selector(Plugin[ConfigT]):
+    """Orders a batch."""
+
+    @abstractmethod
+    def select(self, evidence: Evidence, values: FloatArray, budget: int) -> Selection:
+        """At most `budget` positions of the pool, best first; `values` (N,) are the combined scores."""
