@@ -1,0 +1,179 @@
+"""A project's plan: which plugins, weights, parameters, batch and policy. Versioned, validated, switched at runtime."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+
+from ml_backend.settings import settings
+from ml_backend.store.ledger import current_plan, next_number
+from ml_backend.store.tables import PlanVersion
+from plugins import registry
+from plugins.contract import PluginError
+
+
+class PlanError(ValueError):
+    """A plan that cannot be saved; the message is one sentence with field, value and remedy."""
+
+
+class _Part(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class _Chosen(_Part):
+    """A plugin by name with its settings."""
+
+    name: str = Field(description="Name of an installed plugin (`nextlabel plugins` lists them).")
+    config: dict[str, Any] = Field(default_factory=dict, description="The plugin's settings; see its schema.")
+
+
+class ChosenScorer(_Chosen):
+    weight: float = Field(1.0, gt=0, le=1000, description="Share of this scorer's rank in the mix.")
+
+    @model_validator(mode="after")
+    def _exists(self) -> ChosenScorer:
+        registry.make("scorer", self.name, self.config)
+        return self
+
+
+class ChosenSelector(_Chosen):
+    @model_validator(mode="after")
+    def _exists(self) -> ChosenSelector:
+        registry.make("selector", self.name, self.config)
+        return self
+
+
+class ChosenLearner(_Chosen):
+    @model_validator(mode="after")
+    def _exists(self) -> ChosenLearner:
+        registry.make("learner", self.name, self.config)
+        return self
+
+
+class ColdStart(_Part):
+    """What orders the queue until the classes are known; margin on ten labels is worse than random (method.md)."""
+
+    selector: ChosenSelector = Field(default_factory=lambda: ChosenSelector(name="kmeans"))
+    labels_per_class: int = Field(
+        4, ge=1, le=1000, description="Labels that every class needs before the scorers take over; 4-5 pays best."
+    )
+    at_most: int = Field(
+        15, ge=1, le=1000, description="Ends the cold start after this many labels per class on average, seen or not."
+    )
+
+
+class Policy(_Part):
+    """When a project retrains."""
+
+    new_labels: int = Field(
+        default_factory=lambda: settings().start_training_each_n_updates,
+        ge=1,
+        le=100_000,
+        description="New or changed labels after which a training starts; fewer keeps the queue fresher.",
+    )
+    minutes: float = Field(
+        10.0, gt=0, le=10_080, description="A training also starts this many minutes after the last, if labels changed."
+    )
+    paused: bool = Field(False, description="Only START_TRAINING and the admin start a training.")
+
+
+class Plan(_Part):
+    """Everything an admin can switch. The default: coverage until classes are known, then margin."""
+
+    scorers: tuple[ChosenScorer, ...] = Field(
+        default_factory=lambda: (ChosenScorer(name="margin"),),
+        min_length=1,
+        description="Scorers whose percentile ranks are mixed by weight.",
+    )
+    selector: ChosenSelector = Field(
+        default_factory=lambda: ChosenSelector(name="top"), description="Orders the batch from the mixed scores."
+    )
+    cold_start: ColdStart | None = Field(default_factory=ColdStart, description="null: scorers from the first model.")
+    learner: ChosenLearner = Field(default_factory=lambda: ChosenLearner(name="frozen"), description="What is trained.")
+    batch: int | None = Field(
+        None, ge=1, le=1_000_000, description="Items chosen together; null: 8 x classes, never more than the labels."
+    )
+    policy: Policy = Field(default_factory=Policy)
+    show_predictions: bool = Field(True, description="Annotators see the model's answer. It is quick, and it anchors.")
+    seed: int = Field(0, ge=0, lt=2**31, description="Drives every random choice.")
+
+    @field_validator("scorers")
+    @classmethod
+    def _distinct(cls, scorers: tuple[ChosenScorer, ...]) -> tuple[ChosenScorer, ...]:
+        names = [scorer.name for scorer in scorers]
+        twice = next((name for name in names if names.count(name) > 1), None)
+        if twice:
+            raise ValueError(f"the scorer '{twice}' stands twice; give it once with one weight")
+        return scorers
+
+    def batch_size(self, classes: int, labels: int) -> int:
+        """Items chosen together: 5-10 x classes and never more than doubles the labels (method.md, last section)."""
+        return self.batch or max(classes, min(8 * classes, labels))
+
+
+def parse_plan(body: dict[str, Any]) -> Plan:
+    """A validated plan, or PlanError naming the first bad field."""
+    try:
+        return Plan.model_validate(body)
+    except PluginError as error:
+        raise PlanError(str(error)) from None
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(str(part) for part in first["loc"]) or "plan"
+        known = f" Fields: {', '.join(Plan.model_fields)}." if first["type"] == "extra_forbidden" else ""
+        given = "" if isinstance(first["input"], dict) else f" = {first['input']!r}"
+        raise PlanError(f"{where}{given}: {first['msg']}.{known}") from None
+
+
+def read_plan(session: Session, project_id: int) -> tuple[int, Plan]:
+    """Number and body of the plan in force; 0 and the default while none was saved."""
+    row = current_plan(session, project_id)
+    return (0, Plan()) if row is None else (row.number, parse_plan(row.body))
+
+
+def save_plan(session: Session, project_id: int, plan: Plan, *, author: str, note: str = "") -> PlanVersion:
+    """Keeps a plan as the newest version."""
+    row = PlanVersion(
+        project_id=project_id,
+        number=next_number(session, PlanVersion, project_id),
+        body=plan.model_dump(mode="json"),
+        author=author,
+        note=note,
+    )
+    session.add(row)
+    session.flush()
+    return row
+
+
+def change_plan(
+    session: Session, project_id: int, changes: dict[str, Any], *, author: str, note: str = ""
+) -> PlanVersion:
+    """The plan in force with top-level fields replaced, validated and saved."""
+    _, plan = read_plan(session, project_id)
+    return save_plan(
+        session, project_id, parse_plan({**plan.model_dump(mode="json"), **changes}), author=author, note=note
+    )
+
+
+def plan_history(session: Session, project_id: int) -> list[PlanVersion]:
+    """All saved plans, newest first."""
+    query = select(PlanVersion).where(PlanVersion.project_id == project_id).order_by(PlanVersion.number.desc())
+    return list(session.scalars(query))
+
+
+def restore_plan(session: Session, project_id: int, number: int, *, author: str) -> PlanVersion:
+    """An older plan as a new version; history is never rewritten."""
+    query = select(PlanVersion).where(PlanVersion.project_id == project_id, PlanVersion.number == number)
+    row = session.scalar(query)
+    if row is None:
+        have = ", ".join(str(version.number) for version in plan_history(session, project_id)) or "none"
+        raise PlanError(f"Plan {number} does not exist; saved plans: {have}.")
+    return save_plan(session, project_id, parse_plan(row.body), author=author, note=f"restored from {number}")
+
+
+def needs_training(old: Plan, new: Plan) -> bool:
+    """Whether a change of plan asks for new evidence rather than only a new ranking."""
+    return old.learner != new.learner

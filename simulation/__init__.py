@@ -1,0 +1,1 @@
+"""Annotators that answer from ground truth, and experiments."""
