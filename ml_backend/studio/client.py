@@ -223,7 +223,7 @@ def _explain(answer: httpx.Response, path: str, url: str) -> str:
     try:
         body = answer.json()
         detail = (
-            str(body.get("detail") or body.get("validation_errors") or body) if isinstance(body, dict) else str(body)
+            str(body.get("validation_errors") or body.get("detail") or body) if isinstance(body, dict) else str(body)
         )
     except ValueError:
         detail = answer.text[:200]
