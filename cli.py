@@ -1,0 +1,380 @@
+"""The one command line: nextlabel run | serve | worker | connect | doctor | demo | plan | plugins | ..."""
+
+from __future__ import annotations
+
+import getpass
+import json
+import sys
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+import yaml
+from rich.console import Console
+from rich.table import Table
+
+app = typer.Typer(no_args_is_help=True, add_completion=False, help="Label Studio's queue, most valuable item first.")
+plan_app = typer.Typer(no_args_is_help=True, help="Show and switch which plugins order a project's queue.")
+app.add_typer(plan_app, name="plan")
+console = Console()
+errors = Console(stderr=True)
+
+ProjectArgument = Annotated[
+    int | None, typer.Argument(help="Number of the project in Label Studio.", show_default=False)
+]
+
+
+def main() -> None:
+    """Runs the command line; a known error is one sentence, not a traceback."""
+    from redis.exceptions import RedisError
+    from sqlalchemy.exc import OperationalError
+
+    from ml_backend.loop.cycle import EXPECTED
+    from ml_backend.studio.labels import ConfigError
+
+    try:
+        app()
+    except (*EXPECTED, ConfigError, ValueError) as error:
+        _stop(str(error))
+    except RedisError as error:
+        _stop(f"Redis does not answer ({error}); start it, or set REDIS_URL.")
+    except OperationalError as error:
+        _stop(f"The ledger cannot be opened ({error.orig}); check DATABASE_URL or the rights on MODEL_DIR.")
+
+
+def _stop(message: str) -> None:
+    errors.print(f"[red]{message}[/red]", soft_wrap=True, highlight=False)
+    raise SystemExit(1)
+
+
+def _author() -> str:
+    return getpass.getuser()
+
+
+def _project(number: int | None) -> Any:
+    """The connected project with Label Studio's number, or the only one."""
+    from sqlalchemy import select
+
+    from ml_backend.loop.house import house
+    from ml_backend.store.tables import Project
+
+    with house().ledger.session() as session:
+        projects = list(session.scalars(select(Project).where(Project.state != "gone")))
+    matching = [project for project in projects if number is None or project.studio_id == number]
+    if len(matching) == 1:
+        return matching[0]
+    have = ", ".join(f"{p.studio_id} ({p.title})" for p in projects) or "none; `nextlabel connect` adds one"
+    raise ValueError(
+        f"Which project? {'None' if number is None else number} matches {len(matching)}. Connected: {have}."
+    )
+
+
+@app.command()
+def serve() -> None:
+    """Answers Label Studio and the REST interface."""
+    from ml_backend.server.serve import serve as start
+
+    from ml_backend.settings import settings
+
+    start(settings())
+
+
+@app.command()
+def worker(burst: Annotated[bool, typer.Option(help="End when the queue is empty.")] = False) -> None:
+    """Runs cycles from the Redis queue; start as many as you like, on any machine."""
+    from ml_backend.loop.worker import run_worker
+
+    run_worker(burst=burst)
+
+
+@app.command()
+def run() -> None:
+    """Starts Label Studio, Redis, backend and worker here, with a demo project."""
+    from stack.run import main as start
+
+    raise SystemExit(start())
+
+
+@app.command()
+def demo(
+    labels: Annotated[int, typer.Option(min=20, max=5000, help="Labels to give on each of the two projects.")] = 200,
+    seed: Annotated[int, typer.Option(help="Draws the first labels.")] = 0,
+    output: Annotated[Path, typer.Option(help="Where the curves are saved (PNG; numbers beside it as JSON).")] = Path(
+        "demo.png"
+    ),
+) -> None:
+    """Labels like an annotator, once in our order and once at random, and draws both learning curves."""
+    from simulation.demo import run_demo
+
+    run_demo(labels=labels, seed=seed, output=output, console=console)
+
+
+@app.command()
+def connect(
+    url: Annotated[str, typer.Argument(help="Label Studio as the backend reaches it, http://host:port.")],
+    token: Annotated[str, typer.Argument(help="A personal access token (or a legacy token).")],
+    project: Annotated[int, typer.Argument(help="The number in the project's address.")],
+) -> None:
+    """Connects a project: checks both directions, adds backend and webhook, publishes the first queue."""
+    from ml_backend.loop.connect import connect as tie
+    from ml_backend.loop.house import house
+
+    with console.status("Connecting, reading tasks and images, ranking ..."):
+        done = tie(house(), url, token, project, author=_author())
+    for note in done.attachment.notes:
+        console.print(f"- {note}")
+    if done.cycle is not None and done.cycle.status == "failed":
+        _stop(f"Connected, but the first cycle failed: {done.cycle.error} It will be tried again by the worker.")
+    classes = ", ".join(done.attachment.config.classes)
+    console.print(f"[green]Project {project} ({done.project.title}) is connected.[/green] Classes: {classes}.")
+    if done.cycle is not None:
+        _print_cycle(done.cycle)
+
+
+@app.command()
+def disconnect(project: Annotated[int, typer.Argument(help="Number of the project in Label Studio.")]) -> None:
+    """Removes our backend and webhook from a project; its history stays in the ledger."""
+    from ml_backend.loop.connect import disconnect as untie
+    from ml_backend.loop.house import house
+
+    untie(house(), _project(project).id, author=_author())
+    console.print(f"Project {project} is disconnected.")
+
+
+@app.command()
+def doctor(project: ProjectArgument = None) -> None:
+    """Checks everything between Label Studio and a good queue, with a remedy for each fault."""
+    from sqlalchemy import select
+
+    from ml_backend.loop.health import house_checks, project_checks
+    from ml_backend.loop.house import house
+    from ml_backend.store.tables import Project
+
+    groups = [("This installation", house_checks(house()))]
+    with house().ledger.session() as session:
+        projects = list(session.scalars(select(Project).where(Project.state != "gone")))
+    for row in projects if project is None else [_project(project)]:
+        groups.append((f"Project {row.studio_id} ({row.title})", project_checks(house(), row.id)))
+    for title, checks in groups:
+        table = Table("", "check", "result", "remedy", title=title, title_justify="left")
+        for check in checks:
+            sign = {True: "[green]ok[/green]", False: "[red]no[/red]", None: "[yellow]?[/yellow]"}[check.ok]
+            table.add_row(sign, check.name, check.result, "" if check.ok else check.remedy)
+        console.print(table)
+    if any(check.ok is False for _, checks in groups for check in checks):
+        raise typer.Exit(1)
+
+
+@app.command()
+def status(project: ProjectArgument = None) -> None:
+    """The last cycles of a project, and what is left of its queue."""
+    from sqlalchemy import select
+
+    from ml_backend.loop.house import house
+    from ml_backend.loop.publish import remaining
+    from ml_backend.store.tables import Cycle
+
+    row = _project(project)
+    with house().ledger.session() as session:
+        cycles = list(
+            session.scalars(select(Cycle).where(Cycle.project_id == row.id).order_by(Cycle.number.desc()).limit(10))
+        )
+        left, unwritten = remaining(session, row.id)
+    console.print(f"Project {row.studio_id} ({row.title}): live version {row.live_version}")
+    console.print(
+        f"{left} published items wait, {unwritten} more are ranked; {row.fresh_labels} labels since training."
+    )
+    for cycle in cycles:
+        _print_cycle(cycle)
+
+
+def _print_cycle(cycle: Any) -> None:
+    seen = (
+        ""
+        if cycle.accuracy is None
+        else f", accuracy {cycle.accuracy:.3f} [{cycle.accuracy_low:.3f}, {cycle.accuracy_high:.3f}]"
+    )
+    took = ", ".join(f"{phase} {seconds:.1f} s" for phase, seconds in cycle.seconds.items())
+    console.print(
+        f"Cycle {cycle.number} ({cycle.kind}, {cycle.trigger}): {cycle.status}, {cycle.labels} labels{seen}; {took}"
+    )
+    for note in filter(None, [cycle.features and f"Features: {cycle.features}", cycle.error, *cycle.notes]):
+        console.print(f"  {note}", highlight=False)
+
+
+@app.command()
+def train(project: ProjectArgument = None) -> None:
+    """Asks for a training now."""
+    from ml_backend.loop import jobs
+    from ml_backend.loop.house import house
+
+    console.print(
+        f"The training is {jobs.request_cycle(house(), _project(project).id, 'train', f'asked by {_author()}')}."
+    )
+
+
+@app.command()
+def versions(project: ProjectArgument = None) -> None:
+    """The versions that a rollback can reach."""
+    from sqlalchemy import select
+
+    from ml_backend.loop.house import house
+    from ml_backend.store.tables import Publication
+
+    table = Table("version", "state", "ranked", "written", "live since")
+    with house().ledger.session() as session:
+        query = select(Publication).where(Publication.project_id == _project(project).id, Publication.state != "pruned")
+        for row in session.scalars(query.order_by(Publication.id.desc())):
+            table.add_row(
+                row.model_version,
+                row.state,
+                str(row.total),
+                str(row.published),
+                f"{row.live_at:%F %T}" if row.live_at else "",
+            )
+    console.print(table)
+
+
+@app.command()
+def rollback(
+    version: Annotated[str, typer.Argument(help="One of `nextlabel versions`.")], project: ProjectArgument = None
+) -> None:
+    """Makes an earlier version of the queue live again."""
+    from ml_backend.loop.house import house
+    from ml_backend.loop.publish import rollback as back
+
+    back(house(), _project(project).id, version, author=_author())
+    console.print(f"{version} is live.")
+
+
+@app.command()
+def why(
+    task: Annotated[int, typer.Argument(help="Number of a task in Label Studio.")], project: ProjectArgument = None
+) -> None:
+    """Why a task stands where it stands in the queue."""
+    from ml_backend.loop.house import house
+    from ml_backend.store.ledger import publication
+    from ml_backend.store.tables import PublishedItem
+
+    row = _project(project)
+    with house().ledger.session() as session:
+        live = publication(session, row.id, row.live_version)
+        item = session.get(PublishedItem, (live.id, task)) if live else None
+    if live is None or item is None:
+        raise ValueError(f"Task {task} is not in the published part of {row.live_version}.")
+    console.print(f"Rank {item.rank} of {live.total}: {item.reason}")
+    for name, part in item.detail.items():
+        console.print(
+            f"- {name} (weight {part['weight']:g}): {part['value']:.4f}, percentile {part['percentile']:.3f}: {part['reason']}"
+        )
+
+
+@app.command()
+def problems(project: ProjectArgument = None) -> None:
+    """What is wrong with items or with the project, counted."""
+    from sqlalchemy import select
+
+    from ml_backend.loop.house import house
+    from ml_backend.store.tables import Problem
+
+    table = Table("task", "kind", "times", "last seen", "what and remedy")
+    with house().ledger.session() as session:
+        query = select(Problem).where(Problem.project_id == _project(project).id, Problem.solved_at.is_(None))
+        for row in session.scalars(query.order_by(Problem.last_seen.desc()).limit(200)):
+            table.add_row(
+                str(row.task_id or "project"), row.kind, str(row.count), f"{row.last_seen:%F %T}", row.message
+            )
+    console.print(table)
+
+
+@app.command()
+def plugins() -> None:
+    """Every installed plugin: where it comes from, what it needs, whether it works."""
+    from plugins.registry import GROUPS, available
+
+    table = Table("kind", "name", "package", "needs", "what it does")
+    for kind in GROUPS:
+        for listing in available(kind).values():
+            needs = ", ".join(sorted(listing.cls.needs)) if listing.cls else ""
+            says = listing.cls.summary if listing.cls else f"[red]{listing.error}[/red]"
+            table.add_row(kind, listing.name, f"{listing.package} {listing.version}", needs, says)
+    console.print(table)
+
+
+@plan_app.command("show")
+def plan_show(project: ProjectArgument = None) -> None:
+    """The plan in force, as YAML."""
+    from ml_backend.loop.house import house
+    from ml_backend.loop.plan import read_plan
+
+    with house().ledger.session() as session:
+        number, plan = read_plan(session, _project(project).id)
+    console.print(f"# plan {number}", highlight=False)
+    sys.stdout.write(yaml.safe_dump(plan.model_dump(mode="json"), sort_keys=False))
+
+
+@plan_app.command("set")
+def plan_set(
+    settings: Annotated[
+        list[str], typer.Argument(help="field=value, value as YAML: scorers='[{name: entropy}]' batch=80")
+    ],
+    project: Annotated[int | None, typer.Option(help="Number of the project in Label Studio.")] = None,
+    note: Annotated[str, typer.Option(help="Why; it stands in the history.")] = "",
+) -> None:
+    """Changes fields of the plan; the queue re-ranks in seconds, without training unless the learner changed."""
+    from ml_backend.loop.house import house
+    from ml_backend.loop.plan import changed_plan, read_plan
+    from ml_backend.loop.switch import switch_plan
+
+    changes: dict[str, Any] = {}
+    for setting in settings:
+        name, equals, value = setting.partition("=")
+        if not equals:
+            raise ValueError(f"'{setting}' is not field=value.")
+        changes[name] = yaml.safe_load(value)
+    row = _project(project)
+    with house().ledger.session() as session:
+        _, plan = read_plan(session, row.id)
+    saved = switch_plan(house(), row.id, changed_plan(plan, changes), author=_author(), note=note)
+    console.print(f"Plan {saved.number} is in force; the queue is being re-ranked ({saved.asked}).")
+
+
+@plan_app.command("history")
+def plan_history_command(project: ProjectArgument = None) -> None:
+    """Who changed the plan, when and why."""
+    from ml_backend.loop.house import house
+    from ml_backend.loop.plan import plan_history
+
+    table = Table("plan", "when", "author", "note", "scorers")
+    with house().ledger.session() as session:
+        for row in plan_history(session, _project(project).id):
+            names = ", ".join(f"{s['name']} x{s['weight']:g}" for s in row.body["scorers"])
+            table.add_row(str(row.number), f"{row.created_at:%F %T}", row.author, row.note, names)
+    console.print(table)
+
+
+@plan_app.command("restore")
+def plan_restore(
+    number: Annotated[int, typer.Argument(help="A number of `nextlabel plan history`.")],
+    project: ProjectArgument = None,
+) -> None:
+    """Puts an older plan back in force, as a new version."""
+    from ml_backend.loop.house import house
+    from ml_backend.loop.switch import restore
+
+    saved = restore(house(), _project(project).id, number, author=_author())
+    console.print(
+        f"Plan {number} is in force again, as plan {saved.number}; the queue is being re-ranked ({saved.asked})."
+    )
+
+
+@plan_app.command("schema")
+def plan_schema() -> None:
+    """The JSON schema of a plan."""
+    from ml_backend.loop.plan import Plan
+
+    sys.stdout.write(json.dumps(Plan.model_json_schema(), indent=2) + "\n")
+
+
+if __name__ == "__main__":
+    main()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from functools import lru_cache
 from pathlib import Path
 
@@ -12,7 +13,12 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 class Settings(BaseSettings):
     """Names are the ones that Label Studio ML backends have always used; NEXTLABEL_* are ours."""
 
-    model_config = SettingsConfigDict(env_prefix="", extra="ignore", populate_by_name=True)
+    model_config = SettingsConfigDict(
+        env_prefix="",
+        extra="ignore",
+        populate_by_name=True,
+        env_file=Path(os.environ.get("NEXTLABEL_HOME", ".nextlabel")) / "env",  # what `nextlabel run` wrote, if it ran
+    )
 
     label_studio_url: str | None = Field(
         None,

@@ -88,6 +88,7 @@ class Learner(Plugin[ConfigT]):
     """Trains and predicts. `provides` names the evidence columns it can compute; deterministic under a seed."""
 
     provides: ClassVar[frozenset[str]]
+    scope: str = "default"  # whose learned features are used; the loop sets 'project-<id>'
 
     @abstractmethod
     def embed(self, images: Images, store: FeatureStore) -> tuple[NDArray[np.float32], str]:

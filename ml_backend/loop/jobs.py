@@ -1,94 +1,141 @@
-"""What goes to Redis: one cycle per project at a time, a reconcile per project, both unique by their job id."""
+"""What goes to Redis: wishes for cycles, and jobs that fulfil them, one cycle per project at a time.
+
+A request leaves a wish and, unless one is waiting already, a job. The job takes the project's lock and works until
+no wish is left; a job that finds the lock taken ends at once, since the holder looks again after letting go.
+"""
 
 from __future__ import annotations
 
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
 import structlog
-from redis.exceptions import RedisError
-from rq.exceptions import DuplicateJobError, NoSuchJobError
-from rq.job import Job, JobStatus
+from redis.exceptions import LockError, RedisError
 
 from ml_backend.loop.house import RESULT_SECONDS, House
 
 log = structlog.get_logger()
 
 CYCLE_SECONDS = 24 * 3600
-_OVER = {JobStatus.FINISHED, JobStatus.FAILED, JobStatus.STOPPED, JobStatus.CANCELED}
-
-
-def cycle_id(project_id: int) -> str:
-    return f"nextlabel-cycle-{project_id}"
+LOCK_SECONDS = 60  # a dead worker's lock is free again after this
+KINDS = ("train", "rank")  # a training ranks too, so it fulfils both
 
 
 def request_cycle(house: House, project_id: int, kind: str, trigger: str) -> str:
-    """Asks for a cycle ('train' or 'rank'). Returns 'queued', 'coalesced' (one is waiting) or 'unavailable' (no Redis).
-
-    A request that comes while a cycle runs is kept, and the cycle starts the next one when it ends.
-    """
+    """Asks for a cycle ('train' or 'rank'). Returns 'queued', 'coalesced' (a job is waiting) or 'unavailable'."""
+    if kind not in KINDS:
+        raise ValueError(f"Unknown cycle kind '{kind}'; use 'train' or 'rank'.")
     try:
-        _keep_wish(house, project_id, kind, trigger)
-        return _enqueue(house, cycle_id(project_id), "ml_backend.loop.worker.run_cycle_job", project_id, CYCLE_SECONDS)
+        house.redis.hset(_wish(project_id), kind, trigger)
+        return _enqueue(house, "cycle", project_id, CYCLE_SECONDS)
     except RedisError as error:
-        log.warning("redis_unavailable", project=project_id, error=str(error), remedy="reconcile will catch up")
+        log.warning("redis_unavailable", project=project_id, error=str(error), remedy="the next reconcile catches up")
         return "unavailable"
 
 
 def request_reconcile(house: House, project_id: int) -> str:
     """Asks for a comparison with Label Studio, soon and once."""
     try:
-        name = f"nextlabel-reconcile-{project_id}"
-        return _enqueue(house, name, "ml_backend.loop.worker.run_reconcile_job", project_id, 600)
+        return _enqueue(house, "reconcile", project_id, 600)
     except RedisError as error:
         log.warning("redis_unavailable", project=project_id, error=str(error))
         return "unavailable"
 
 
-def take_wish(house: House, project_id: int) -> tuple[str, str] | None:
-    """The wish that is waiting for this project, if any, and forgets it: ('train' | 'rank', why)."""
-    pipe = house.redis.pipeline()
-    pipe.hgetall(_wish_key(project_id))
-    pipe.delete(_wish_key(project_id))
-    wish = {key.decode(): value.decode() for key, value in pipe.execute()[0].items()}
-    for kind in ("train", "rank"):
-        if kind in wish:
-            return kind, wish[kind]
-    return None
+def started(house: House, what: str, project_id: int) -> None:
+    """Called by a job as it starts: requests from now on need a job of their own."""
+    house.redis.delete(_waiting(what, project_id))
 
 
-def cycle_is_alive(house: House, project_id: int) -> bool:
-    """Whether a cycle job of the project waits or runs."""
+def work_off(house: House, project_id: int, run: Callable[[str, str], object]) -> int:
+    """Calls run(kind, trigger) for every wish, holding the project's lock. Returns how many were run."""
+    done = 0
+    while house.redis.exists(_wish(project_id)):
+        with project_lock(house, project_id) as held:
+            if not held:
+                return done
+            while (wish := _take(house, project_id)) is not None:
+                run(*wish)
+                done += 1
+    return done
+
+
+@contextmanager
+def project_lock(house: House, project_id: int) -> Iterator[bool]:
+    """Yields whether the project is ours; the lock renews itself and dies with this process."""
+    lock = house.redis.lock(_lock(project_id), timeout=LOCK_SECONDS, thread_local=False)
+    if not lock.acquire(blocking=False):
+        yield False
+        return
+    over = threading.Event()
+
+    def renew() -> None:
+        while not over.wait(LOCK_SECONDS / 4):
+            try:
+                lock.reacquire()
+            except (LockError, RedisError) as error:
+                log.warning("lock_not_renewed", project=project_id, error=str(error))
+
+    keeper = threading.Thread(target=renew, daemon=True, name=f"lock-{project_id}")
+    keeper.start()
     try:
-        return Job.fetch(cycle_id(project_id), connection=house.redis).get_status() not in _OVER
-    except NoSuchJobError:
-        return False
+        yield True
+    finally:
+        over.set()
+        keeper.join()
+        try:
+            lock.release()
+        except LockError as error:
+            log.warning("lock_lost", project=project_id, error=str(error))
 
 
-def _wish_key(project_id: int) -> str:
+def is_busy(house: House, project_id: int) -> bool:
+    """Whether a cycle runs or a job for one waits."""
+    return bool(house.redis.exists(_lock(project_id), _waiting("cycle", project_id)))
+
+
+def is_running(house: House, project_id: int) -> bool:
+    """Whether a cycle runs now."""
+    return bool(house.redis.exists(_lock(project_id)))
+
+
+def has_wish(house: House, project_id: int) -> bool:
+    return bool(house.redis.exists(_wish(project_id)))
+
+
+def _wish(project_id: int) -> str:
     return f"nextlabel:wish:{project_id}"
 
 
-def _keep_wish(house: House, project_id: int, kind: str, trigger: str) -> None:
-    if kind not in {"train", "rank"}:
-        raise ValueError(f"Unknown cycle kind '{kind}'; use 'train' or 'rank'.")
-    house.redis.hset(_wish_key(project_id), kind, trigger)
+def _lock(project_id: int) -> str:
+    return f"nextlabel:lock:{project_id}"
 
 
-def _enqueue(house: House, name: str, function: str, project_id: int, timeout: int) -> str:
-    try:
-        old = Job.fetch(name, connection=house.redis)
-        if old.get_status() in _OVER:
-            old.delete()
-    except NoSuchJobError:
-        pass
+def _waiting(what: str, project_id: int) -> str:
+    return f"nextlabel:waiting:{what}:{project_id}"
+
+
+def _take(house: House, project_id: int) -> tuple[str, str] | None:
+    pipe = house.redis.pipeline()
+    pipe.hgetall(_wish(project_id))
+    pipe.delete(_wish(project_id))
+    wishes = {key.decode(): value.decode() for key, value in pipe.execute()[0].items()}
+    return next(((kind, wishes[kind]) for kind in KINDS if kind in wishes), None)
+
+
+def _enqueue(house: House, what: str, project_id: int, timeout: int) -> str:
+    if not house.redis.set(_waiting(what, project_id), "1", nx=True, ex=300):
+        return "coalesced"
     try:
         house.queue.enqueue(
-            function,
+            f"ml_backend.loop.worker.run_{what}_job",
             project_id,
-            job_id=name,
-            unique=True,
             job_timeout=timeout,
             result_ttl=RESULT_SECONDS,
             failure_ttl=RESULT_SECONDS,
         )
-    except DuplicateJobError:
-        return "coalesced"
+    except RedisError:
+        house.redis.delete(_waiting(what, project_id))
+        raise
     return "queued"

@@ -148,14 +148,9 @@ def save_plan(session: Session, project_id: int, plan: Plan, *, author: str, not
     return row
 
 
-def change_plan(
-    session: Session, project_id: int, changes: dict[str, Any], *, author: str, note: str = ""
-) -> PlanVersion:
-    """The plan in force with top-level fields replaced, validated and saved."""
-    _, plan = read_plan(session, project_id)
-    return save_plan(
-        session, project_id, parse_plan({**plan.model_dump(mode="json"), **changes}), author=author, note=note
-    )
+def changed_plan(plan: Plan, changes: dict[str, Any]) -> Plan:
+    """A plan with top-level fields replaced, validated."""
+    return parse_plan({**plan.model_dump(mode="json"), **changes})
 
 
 def plan_history(session: Session, project_id: int) -> list[PlanVersion]:

@@ -46,6 +46,8 @@ class Project(Table):
     live_version: Mapped[str | None] = mapped_column(String(128), default=None)
     watermark: Mapped[str | None] = mapped_column(String(64), default=None)  # newest updated_at that sync has seen
     annotators: Mapped[int] = mapped_column(default=1)
+    fresh_labels: Mapped[int] = mapped_column(default=0)  # labels changed since the last training
+    shown: Mapped[bool | None] = mapped_column(default=None)  # Label Studio's "show predictions" as last seen
     created_at: Mapped[datetime] = mapped_column(default=now)
     reconciled_at: Mapped[datetime | None] = mapped_column(default=None)
 

@@ -1,0 +1,185 @@
+"""One turn of the loop: sync, learn, rank, publish, ledger."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+
+import structlog
+from sqlalchemy import select
+
+from ml_backend.loop.house import House
+from ml_backend.loop.learning import Learned, recall, train
+from ml_backend.loop.plan import Plan, PlanError, read_plan
+from ml_backend.loop.pool import Pool, read_pool
+from ml_backend.loop.publish import PublishError, publish
+from ml_backend.loop.ranking import Ranking, RankingError, rank
+from ml_backend.loop.sync import ProjectGoneError, Synced, UnusableProjectError, sync
+from ml_backend.store.ledger import next_number, note_problem, solve_problems
+from ml_backend.store.tables import Cycle, Project, now
+from ml_backend.studio.client import Studio, StudioError
+from plugins.contract import PluginError
+
+log = structlog.get_logger()
+
+EXPECTED = (StudioError, PublishError, RankingError, ProjectGoneError, UnusableProjectError, PlanError, PluginError)
+
+
+@dataclass
+class Turn:
+    """A cycle under way."""
+
+    house: House
+    studio: Studio
+    cycle: Cycle
+    plan: Plan
+    seconds: dict[str, float] = field(default_factory=dict)
+    notes: list[str] = field(default_factory=list)
+
+    @contextmanager
+    def phase(self, name: str) -> Iterator[None]:
+        """Times a phase and keeps its name where people and a crashed worker's successor can see it."""
+        with self.house.ledger.session() as session:
+            session.get_one(Cycle, self.cycle.id).phase = name
+        began = time.perf_counter()
+        try:
+            yield
+        finally:
+            self.seconds[name] = round(time.perf_counter() - began, 3)
+
+
+def run_cycle(house: House, project_id: int, kind: str, trigger: str) -> Cycle:
+    """Runs one cycle ('train' learns, 'rank' re-ranks) and returns its row; what goes wrong is in the ledger.
+
+    The caller holds the project's lock. A failure that is not one of EXPECTED is recorded and raised again.
+    """
+    turn = _open(house, project_id, kind, trigger)
+    log.info("cycle", project=project_id, number=turn.cycle.number, kind=kind, trigger=trigger)
+    try:
+        _run(turn, project_id, kind)
+    except EXPECTED as error:
+        _fail(turn, project_id, str(error))
+    except Exception as error:
+        _fail(turn, project_id, f"{type(error).__name__}: {error}")
+        raise
+    finally:
+        turn.studio.close()
+    with house.ledger.session() as session:
+        return session.get_one(Cycle, turn.cycle.id)
+
+
+def _open(house: House, project_id: int, kind: str, trigger: str) -> Turn:
+    with house.ledger.session() as session:
+        abandoned = select(Cycle).where(Cycle.project_id == project_id, Cycle.status == "running")
+        for old in session.scalars(abandoned):
+            old.status, old.finished_at = "failed", now()
+            old.error = f"The worker died during '{old.phase}'; this cycle takes its place."
+        number, plan = read_plan(session, project_id)
+        cycle = Cycle(
+            project_id=project_id,
+            number=next_number(session, Cycle, project_id),
+            kind=kind,
+            trigger=trigger,
+            plan_number=number,
+        )
+        session.add(cycle)
+        session.flush()
+        return Turn(house, house.studio(session.get_one(Project, project_id)), cycle, plan)
+
+
+def _run(turn: Turn, project_id: int, kind: str) -> None:
+    with turn.phase("sync"):
+        synced = sync(turn.house, turn.studio, project_id)
+        pool = read_pool(turn.house, turn.studio, project_id, synced.config.classes)
+        _note_problems(turn, synced)
+    with turn.phase("learn"):
+        learned = _learn(turn, project_id, kind, pool, synced)
+        _keep_training(turn, learned)
+    if not len(pool.task_id):
+        turn.notes.append("Nothing is left to rank: every usable task is labeled.")
+        _close(turn, project_id, pool, learned, None, None)
+        return
+    with turn.phase("rank"):
+        ranking = rank(learned.evidence, turn.plan, labels=len(pool.labels), last=pool.skipped)
+        turn.notes += ranking.notes
+    with turn.phase("publish"):
+        version = publish(
+            turn.house, turn.studio, turn.cycle, ranking, pool.task_id, learned.probabilities, synced.config, turn.plan
+        )
+    _close(turn, project_id, pool, learned, ranking, version)
+
+
+def _note_problems(turn: Turn, synced: Synced) -> None:
+    for kind, count in sorted(synced.problems.items()):
+        turn.notes.append(f"{count} items have the problem '{kind}'; `nextlabel problems` lists them.")
+
+
+def _learn(turn: Turn, project_id: int, kind: str, pool: Pool, synced: Synced) -> Learned:
+    """A fresh training, or the evidence of the last one where a ranking alone was asked for and it still fits."""
+    classes = synced.config.classes
+    if kind == "rank":
+        with turn.house.ledger.session() as session:
+            query = select(Cycle).where(Cycle.project_id == project_id, Cycle.evidence_cycle == Cycle.number)
+            last = session.scalar(query.order_by(Cycle.number.desc()).limit(1))
+        if last is not None and last.evidence_cycle is not None:
+            learned = recall(turn.house, project_id, last.evidence_cycle, turn.plan, pool, classes)
+            if learned is not None:
+                return Learned(
+                    learned.evidence, learned.probabilities, last.evidence_cycle, last.features, notes=learned.notes
+                )
+        turn.notes.append("No earlier training fits today's labels and classes, so this ranking trained first.")
+        with turn.house.ledger.session() as session:
+            session.get_one(Cycle, turn.cycle.id).kind = "train"
+    with turn.house.ledger.session() as session:
+        session.get_one(Project, project_id).fresh_labels = 0
+    return train(turn.house, project_id, turn.cycle.number, turn.plan, pool, classes)
+
+
+def _keep_training(turn: Turn, learned: Learned) -> None:
+    """What was learned stands in the ledger before it is published: a retry after a failure need not train again."""
+    with turn.house.ledger.session() as session:
+        cycle = session.get_one(Cycle, turn.cycle.id)
+        cycle.evidence_cycle, cycle.features = learned.trained_in, learned.features
+        cycle.metrics = learned.metrics or {}
+        if learned.accuracy is not None:
+            cycle.accuracy = learned.accuracy.value
+            cycle.accuracy_low, cycle.accuracy_high = learned.accuracy.low, learned.accuracy.high
+
+
+def _close(
+    turn: Turn, project_id: int, pool: Pool, learned: Learned, ranking: Ranking | None, version: str | None
+) -> None:
+    with turn.house.ledger.session() as session:
+        cycle = session.get_one(Cycle, turn.cycle.id)
+        project = session.get_one(Project, project_id)
+        cycle.status, cycle.phase, cycle.finished_at = "published", "done", now()
+        cycle.model_version = version or project.live_version
+        cycle.labels, cycle.pool = len(pool.labels), len(pool.task_id)
+        cycle.metrics = {
+            **(learned.metrics or {}),
+            "counts": pool.counts.tolist(),
+            "phase": ranking.phase if ranking else "done",
+            "batch": ranking.batch if ranking else 0,
+            "measured_labels": learned.accuracy.n if learned.accuracy else 0,
+        }
+        cycle.seconds = dict(turn.seconds)
+        cycle.notes = [*learned.notes, *turn.notes]
+        for plugin, message in (ranking.problems if ranking else {}).items():
+            note_problem(session, project_id, f"plugin_{plugin}", message)
+        if ranking is not None:
+            for name in {chosen.name for chosen in turn.plan.scorers} - set(ranking.problems):
+                solve_problems(session, project_id, f"plugin_{name}")
+        for kind in ("cycle_failed", "version_lost"):
+            solve_problems(session, project_id, kind)
+        log.info("published", project=project_id, version=cycle.model_version, **turn.seconds)
+
+
+def _fail(turn: Turn, project_id: int, message: str) -> None:
+    with turn.house.ledger.session() as session:
+        cycle = session.get_one(Cycle, turn.cycle.id)
+        cycle.status, cycle.error, cycle.finished_at = "failed", message, now()
+        cycle.seconds, cycle.notes = dict(turn.seconds), list(turn.notes)
+        note_problem(session, project_id, "cycle_failed", f"Cycle {cycle.number} stopped at '{cycle.phase}': {message}")
+    log.error("cycle_failed", project=project_id, number=turn.cycle.number, error=message)

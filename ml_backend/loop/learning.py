@@ -1,0 +1,179 @@
+"""Learn and evidence: a training becomes columns over the pool, kept so that a re-ranking needs no training."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ml_backend.learners.contract import Accuracy, Images, Learner
+from ml_backend.loop.house import House
+from ml_backend.loop.plan import Plan
+from ml_backend.loop.pool import Pool
+from ml_backend.store.arrays import Arrays
+from plugins import registry
+from plugins.contract import FloatArray, IntArray
+from plugins.evidence import Column, Evidence
+
+KEEP_EVIDENCE = 5
+
+
+@dataclass(frozen=True)
+class Learned:
+    """Evidence on the current pool, and what to tell people about the training behind it."""
+
+    evidence: Evidence
+    probabilities: FloatArray | None
+    trained_in: int | None  # number of the cycle whose training this is
+    features: str = ""
+    accuracy: Accuracy | None = None
+    metrics: dict[str, float] | None = None
+    notes: tuple[str, ...] = ()
+
+
+class LabelHistory:
+    """Observer that keeps the predicted labels of every epoch in the smallest integers that hold C classes."""
+
+    def __init__(self, classes: int) -> None:
+        self._dtype = np.min_scalar_type(max(classes - 1, 0))
+        self._epochs: list[NDArray[Any]] = []
+
+    def __call__(self, epoch: int, labels: IntArray) -> None:  # noqa: ARG002  # the observer's signature
+        self._epochs.append(np.asarray(labels).astype(self._dtype))
+
+    def matrix(self, n: int) -> NDArray[Any]:
+        """(N, T)."""
+        return np.stack(self._epochs, axis=1) if self._epochs else np.zeros((n, 0), dtype=self._dtype)
+
+
+def make_learner(plan: Plan, project_id: int) -> Learner[Any]:
+    learner: Learner[Any] = registry.make("learner", plan.learner.name, plan.learner.config)
+    learner.scope = f"project-{project_id}"
+    return learner
+
+
+def evidence_key(project_id: int, cycle: int) -> str:
+    return f"projects/{project_id}/evidence/{cycle:06d}"
+
+
+def model_key(project_id: int, cycle: int) -> str:
+    return f"projects/{project_id}/models/{cycle}"
+
+
+def train(house: House, project_id: int, cycle: int, plan: Plan, pool: Pool, classes: tuple[str, ...]) -> Learned:
+    """Fits the plan's learner and keeps model and evidence. With fewer than two classes there is nothing to fit."""
+    if np.count_nonzero(pool.counts) < 2:
+        return Learned(_evidence(pool, classes, plan, {}), None, None)
+    learner = make_learner(plan, project_id)
+    history = LabelHistory(len(classes))
+    fit = learner.fit(
+        pool.labeled_images, pool.labels, pool.images, classes, store=house.features, seed=plan.seed, observer=history
+    )
+    columns: Arrays = {
+        "probabilities": np.asarray(fit.probabilities, dtype=np.float32),
+        "embeddings": np.asarray(fit.embeddings, dtype=np.float32),
+        "label_history": history.matrix(len(pool.task_id)),
+        "labeled_embeddings": np.asarray(fit.labeled_embeddings, dtype=np.float32),
+    }
+    ids: Arrays = {"task_id": pool.task_id, "labeled_task_id": pool.labeled_task_id}
+    house.arrays.write(evidence_key(project_id, cycle), {**columns, **ids})
+    house.arrays.write(model_key(project_id, cycle), fit.model)
+    _forget_old(house, project_id)
+    return Learned(
+        _evidence(pool, classes, plan, dict(columns)),
+        columns["probabilities"],
+        cycle,
+        fit.features,
+        fit.accuracy,
+        fit.metrics,
+        fit.notes,
+    )
+
+
+def recall(
+    house: House, project_id: int, trained_in: int, plan: Plan, pool: Pool, classes: tuple[str, ...]
+) -> Learned | None:
+    """The evidence of an earlier training on today's pool; None where it is gone or the classes changed.
+
+    Items that came later are predicted by that model. Their label history is then constant: nothing is known of it.
+    """
+    kept = house.arrays.read(evidence_key(project_id, trained_in))
+    if kept is None or kept["probabilities"].shape[1] != len(classes):
+        return None
+    learner = make_learner(plan, project_id)
+    known = np.concatenate([kept["task_id"], kept["labeled_task_id"]])
+    where = _positions(known, pool.task_id)
+    unseen = (where < 0) | (where >= len(kept["task_id"]))
+    probabilities, history = _take(kept, where, unseen)
+    notes: tuple[str, ...] = ()
+    if unseen.any():
+        model = house.arrays.read(model_key(project_id, trained_in))
+        if model is None:
+            return None
+        fresh = np.asarray(learner.predict(model, _only(pool.images, unseen), house.features), dtype=np.float32)
+        probabilities[unseen] = fresh
+        history[unseen] = fresh.argmax(axis=1)[:, None]
+        notes = (f"{int(unseen.sum())} items came after the last training; its model predicted them.",)
+    columns: dict[str, Column] = {"probabilities": probabilities, "label_history": history}
+    embedded, labeled = _embeddings(house, learner, kept, known, pool)
+    columns |= {"embeddings": embedded, "labeled_embeddings": labeled}
+    return Learned(_evidence(pool, classes, plan, columns), probabilities, trained_in, notes=notes)
+
+
+def _embeddings(
+    house: House, learner: Learner[Any], kept: Arrays, known: NDArray[Any], pool: Pool
+) -> tuple[Callable[[], NDArray[Any]], Callable[[], NDArray[Any]]]:
+    """Loaders of the embeddings of pool and labeled items, all in one space: the training's, else the learner's own."""
+
+    def load(task_id: NDArray[Any], images: Images) -> NDArray[Any]:
+        vectors = np.concatenate([kept["embeddings"], kept["labeled_embeddings"]])
+        everywhere = np.concatenate([pool.task_id, pool.labeled_task_id])
+        if (_positions(known, everywhere) >= 0).all():
+            return np.asarray(vectors[_positions(known, task_id)])
+        return np.asarray(learner.embed(images, house.features)[0])
+
+    return (
+        lambda: load(pool.task_id, pool.images),
+        lambda: load(pool.labeled_task_id, pool.labeled_images),
+    )
+
+
+def _take(kept: Arrays, where: NDArray[Any], unseen: NDArray[np.bool_]) -> tuple[NDArray[Any], NDArray[Any]]:
+    rows = np.where(unseen, 0, where)
+    if not len(kept["task_id"]):
+        shape = (len(where), kept["label_history"].shape[1])
+        return np.zeros((len(where), kept["probabilities"].shape[1]), np.float32), np.zeros(shape, np.uint8)
+    return kept["probabilities"][rows].copy(), kept["label_history"][rows].copy()
+
+
+def _positions(known: NDArray[Any], wanted: NDArray[Any]) -> NDArray[np.int64]:
+    """(len(wanted),) where each wanted id stands in `known`, -1 if it does not."""
+    if not len(known):
+        return np.full(len(wanted), -1, dtype=np.int64)
+    order = np.argsort(known, kind="stable")
+    at = np.minimum(np.searchsorted(known, wanted, sorter=order), len(known) - 1)
+    found = order[at]
+    return np.where(known[found] == wanted, found, -1)
+
+
+def _only(images: Images, mask: NDArray[np.bool_]) -> Images:
+    chosen = np.flatnonzero(mask).tolist()
+    return Images([images.contents[i] for i in chosen], [images.paths[i] for i in chosen])
+
+
+def _evidence(pool: Pool, classes: tuple[str, ...], plan: Plan, columns: dict[str, Any]) -> Evidence:
+    base: dict[str, Column] = {"task_id": pool.task_id, "counts": pool.counts, "labels": pool.labels}
+    learners = {
+        name: sorted(getattr(listing.cls, "provides", ()))
+        for name, listing in registry.available("learner").items()
+        if listing.cls is not None
+    }
+    return Evidence({**base, **columns}, classes=classes, seed=plan.seed, providers=learners)
+
+
+def _forget_old(house: House, project_id: int) -> None:
+    for key in house.arrays.keys(f"projects/{project_id}/evidence")[:-KEEP_EVIDENCE]:
+        house.arrays.delete(key)

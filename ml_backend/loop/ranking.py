@@ -1,0 +1,197 @@
+"""Rank: enabled scorers turn evidence into values, percentile ranks mix them, a selector orders the batch."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import structlog
+from plugins.combination import checked, combine, percentile_ranks
+
+from ml_backend.loop.plan import ChosenSelector, Plan
+from plugins import registry
+from plugins.contract import FloatArray, IntArray, PluginError, Scores, Selection
+from plugins.evidence import Evidence, uniform_by_id
+
+log = structlog.get_logger()
+
+
+class RankingError(Exception):
+    """No scorer could give values; the live queue stays as it is."""
+
+
+@dataclass(frozen=True)
+class Column:
+    """One scorer's part in a ranking."""
+
+    name: str
+    weight: float
+    scores: Scores
+    percentiles: FloatArray
+
+
+@dataclass(frozen=True)
+class Ranking:
+    """order: (N,) positions of the whole pool, best first; the first `batch` were chosen together."""
+
+    order: IntArray
+    phase: str  # random | coverage | scored
+    batch: int
+    columns: tuple[Column, ...] = ()
+    selection: Selection | None = None
+    notes: tuple[str, ...] = ()
+    problems: dict[str, str] = field(default_factory=dict)  # plugin -> what went wrong
+
+    def reason(self, rank: int) -> str:
+        """Why the item at a rank stands there, in one sentence."""
+        item = int(self.order[rank])
+        if self.phase == "random":
+            return "drawn at random: the model does not know two classes yet"
+        if self.selection is not None and self.selection.reason is not None and rank < len(self.selection.order):
+            return self.selection.reason(item)
+        if self.phase == "coverage":
+            return "drawn at random, after the batch that covers the pool"
+        if not self.columns:
+            return "no scorer spoke"
+        leading = max(self.columns, key=lambda column: column.weight * column.percentiles[item])
+        return leading.scores.reason(item)
+
+    def detail(self, rank: int) -> dict[str, Any]:
+        """Each scorer's value, percentile, weight and sentence for the item at a rank."""
+        item = int(self.order[rank])
+        return {
+            column.name: {
+                "value": float(column.scores.values[item]),
+                "percentile": float(column.percentiles[item]),
+                "weight": column.weight,
+                "reason": column.scores.reason(item),
+            }
+            for column in self.columns
+        }
+
+
+def rank(evidence: Evidence, plan: Plan, *, labels: int, last: IntArray | None = None) -> Ranking:
+    """Orders the whole pool under a plan.
+
+    labels: L, labeled so far. last: positions that must come last (skipped items). Raises RankingError.
+    """
+    counts = np.asarray(evidence.counts)
+    batch = plan.batch_size(len(evidence.classes), labels)
+    if np.count_nonzero(counts) < 2:
+        note = f"Random queue: labels of two classes are needed, {np.count_nonzero(counts)} of them so far."
+        return Ranking(_put_last(_at_random(evidence), last), "random", batch, notes=(note,))
+    columns, problems = _score(evidence, plan)
+    cold = _cold_start(plan, counts, labels)
+    if cold is not None:
+        return _cover(evidence, plan, columns, problems, batch, cold, last)
+    if not columns:
+        raise RankingError(f"No scorer could speak: {'; '.join(problems.values())}")
+    return _order(evidence, plan, columns, problems, batch, last)
+
+
+def _at_random(evidence: Evidence) -> IntArray:
+    return np.argsort(uniform_by_id(evidence.task_id, evidence.seed + 1), kind="stable")
+
+
+def _cold_start(plan: Plan, counts: FloatArray, labels: int) -> str | None:
+    """Why coverage still leads, or None."""
+    cold = plan.cold_start
+    if cold is None or labels >= cold.at_most * len(counts) or counts.min() >= cold.labels_per_class:
+        return None
+    short = int((counts < cold.labels_per_class).sum())
+    return (
+        f"Coverage leads: {short} of {len(counts)} classes have fewer than {cold.labels_per_class} labels, "
+        "and scorers pay only after that."
+    )
+
+
+def _score(evidence: Evidence, plan: Plan) -> tuple[tuple[Column, ...], dict[str, str]]:
+    """Every scorer that speaks, and what is wrong with those that do not."""
+    columns: list[Column] = []
+    problems: dict[str, str] = {}
+    for chosen in plan.scorers:
+        began = time.perf_counter()
+        try:
+            scorer = registry.make("scorer", chosen.name, chosen.config)
+            scores = checked(chosen.name, scorer.score(evidence.for_plugin(chosen.name, scorer.needs)), len(evidence))
+        except Exception as error:  # noqa: BLE001  # a plugin may raise anything; it is named and sits out
+            problems[chosen.name] = f"Scorer '{chosen.name}' sits out: {error}"
+            log.warning("plugin_failed", plugin=chosen.name, error=str(error))
+            continue
+        columns.append(Column(chosen.name, chosen.weight, scores, percentile_ranks(scores.values)))
+        log.debug("scored", plugin=chosen.name, items=len(evidence), seconds=round(time.perf_counter() - began, 3))
+    return tuple(columns), problems
+
+
+def _cover(
+    evidence: Evidence,
+    plan: Plan,
+    columns: tuple[Column, ...],
+    problems: dict[str, str],
+    batch: int,
+    note: str,
+    last: IntArray | None,
+) -> Ranking:
+    cold = plan.cold_start
+    if cold is None:
+        raise ValueError("a cold start without its settings")
+    nothing = np.zeros(len(evidence))
+    selection = _select(cold.selector, evidence, nothing, batch, problems)
+    order = _put_last(_complete(selection.order, _at_random(evidence)), last)
+    return Ranking(order, "coverage", batch, columns, selection, (note, *selection.notes), problems)
+
+
+def _order(
+    evidence: Evidence,
+    plan: Plan,
+    columns: tuple[Column, ...],
+    problems: dict[str, str],
+    batch: int,
+    last: IntArray | None,
+) -> Ranking:
+    values = combine([(column.scores.values, column.weight) for column in columns])
+    selection = _select(plan.selector, evidence, values, batch, problems)
+    rest = np.lexsort((evidence.jitter, -values))
+    order = _put_last(_complete(selection.order, rest), last)
+    return Ranking(order, "scored", batch, columns, selection, selection.notes, problems)
+
+
+def _select(
+    chosen: ChosenSelector, evidence: Evidence, values: FloatArray, budget: int, problems: dict[str, str]
+) -> Selection:
+    """The chosen selector's batch; one that fails is named, and the batch is then in order of value."""
+    try:
+        selector = registry.make("selector", chosen.name, chosen.config)
+        view = evidence.for_plugin(chosen.name, selector.needs)
+        selection: Selection = selector.select(view, values, budget)
+        _check_order(chosen.name, selection.order, len(evidence), budget)
+    except Exception as error:  # noqa: BLE001  # a plugin may raise anything; it is named and sits out
+        problems[chosen.name] = f"Selector '{chosen.name}' sits out, the batch is in order of value: {error}"
+        log.warning("plugin_failed", plugin=chosen.name, error=str(error))
+        return Selection(np.lexsort((evidence.jitter, -values))[:budget], notes=(problems[chosen.name],))
+    return selection
+
+
+def _check_order(name: str, order: IntArray, n: int, budget: int) -> None:
+    order = np.asarray(order)
+    if order.ndim != 1 or len(order) > budget or len(np.unique(order)) != len(order):
+        raise PluginError(f"selector '{name}' gave {order.shape} positions, {budget} distinct ones at most were asked")
+    if len(order) and (order.min() < 0 or order.max() >= n):
+        raise PluginError(f"selector '{name}' gave position {order.max()} in a pool of {n}")
+
+
+def _complete(head: IntArray, rest: IntArray) -> IntArray:
+    """The head, then everything else in the order of `rest`."""
+    chosen = np.zeros(len(rest), dtype=bool)
+    chosen[head] = True
+    return np.concatenate([np.asarray(head, dtype=np.int64), rest[~chosen[rest]]])
+
+
+def _put_last(order: IntArray, last: IntArray | None) -> IntArray:
+    if last is None or not len(last):
+        return order
+    late = np.zeros(len(order), dtype=bool)
+    late[last] = True
+    return np.concatenate([order[~late[order]], order[late[order]]])
