@@ -7,7 +7,7 @@ import binascii
 import json
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import httpx
@@ -151,6 +151,25 @@ class Studio:
     def task(self, task: int) -> Json:
         return dict(self.call("GET", f"/api/tasks/{task}/"))
 
+    def waiting(self, project: int, tasks: Sequence[int], page_size: int = 500) -> dict[int, frozenset[str]]:
+        """Those of `tasks` that still exist and are not labeled, each with its predictions' model versions."""
+        waiting: dict[int, frozenset[str]] = {}
+        for start in range(0, len(tasks), page_size):
+            chosen = {"all": False, "included": [int(task) for task in tasks[start : start + page_size]]}
+            parameters = {
+                "project": project,
+                "page_size": page_size,
+                "fields": "all",
+                "resolve_uri": "false",
+                "include": "id,is_labeled,predictions_model_versions",
+                "query": json.dumps({"selectedItems": chosen}),
+            }
+            for row in self.call("GET", "/api/tasks", params=parameters)["tasks"]:
+                if not row["is_labeled"]:
+                    versions = str(row["predictions_model_versions"] or "").split(",")
+                    waiting[int(row["id"])] = frozenset(versions) - {""}
+        return waiting
+
     def next_task(self, project: int) -> Json | None:
         """What Label Studio's own queue serves next to this token's user; None when nothing is left."""
         try:
@@ -187,10 +206,10 @@ class Studio:
         return dict(self.call("POST", "/api/ml/", json={"project": project, **fields}))
 
     def update_backend(self, backend: int, **fields: Any) -> Json:
-        return dict(self.call("PATCH", f"/api/ml/{backend}/", json=fields))
+        return dict(self.call("PATCH", f"/api/ml/{backend}", json=fields))
 
     def delete_backend(self, backend: int) -> None:
-        self.call("DELETE", f"/api/ml/{backend}/")
+        self.call("DELETE", f"/api/ml/{backend}")
 
     def webhooks(self, project: int) -> list[Json]:
         return list(self.call("GET", "/api/webhooks/", params={"project": project}))

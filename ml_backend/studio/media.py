@@ -146,16 +146,16 @@ class MediaCache:
     # where the bytes come from
 
     def _read(self, task: int, url: str) -> bytes:
+        if url[:5].lower() == "data:":
+            return self._from_data_uri(url)
         try:
-            parts = urlsplit(url)
-            own = parts.scheme.lower() in {"http", "https"} and self._is_own(url)
+            url.encode()  # JSON can carry half a surrogate pair
+            parts, own = urlsplit(url), self._is_own(url)
         except (ValueError, httpx.InvalidURL) as error:
             raise MediaError(
                 "image_bad_url", f"'{shortened(url)}' is not a URL ({error}); correct the task."
             ) from error
         scheme = parts.scheme.lower()
-        if scheme == "data":
-            return self._from_data_uri(url)
         if scheme in STORAGE_SCHEMES:
             encoded = quote(base64.urlsafe_b64encode(url.encode()).decode())
             return self._from_studio(f"{self.studio.url}/tasks/{task}/resolve/?fileuri={encoded}", url)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -279,3 +280,8 @@ def test_an_unknown_class_or_confidence_is_refused() -> None:
         choice_result(CONFIG, "bird", 0.5)
     with pytest.raises(ValueError, match="confidence"):
         choice_result(CONFIG, "cat", math.inf)
+
+
+def test_the_config_we_ship_is_one_we_learn() -> None:
+    shipped = Path(__file__).parents[2] / "label_config" / "image_classification.xml"
+    assert read_config(shipped.read_text()) == ImageClassification("class", "image", "image", ("cat", "dog", "other"))
