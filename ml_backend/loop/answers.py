@@ -18,13 +18,13 @@ from sqlalchemy import select
 
 from ml_backend.learners.contract import Images, Learner
 from ml_backend.loop.house import House
+from ml_backend.loop.learning import make_learner, model_key
 from ml_backend.loop.plan import Plan, parse_plan
 from ml_backend.loop.publish import ranking_key
 from ml_backend.store.ledger import project_by_key, publication
 from ml_backend.store.tables import Cycle, Item, PlanVersion, Project
 from ml_backend.studio.labels import ConfigError, ImageClassification, choice_result, read_config
 from ml_backend.studio.media import MediaCache
-from plugins import registry
 
 log = structlog.get_logger()
 
@@ -269,14 +269,12 @@ class Answers:
                 PlanVersion.project_id == project.id, PlanVersion.number == cycle.plan_number
             )
             plan = session.scalar(saved)
-        chosen = (parse_plan(plan.body) if plan is not None else Plan()).learner
-        return self._fitted.get(
-            (project.id, cycle.number), lambda: self._read_fit(project.id, cycle.number, chosen.name, chosen.config)
-        )
+        used = parse_plan(plan.body) if plan is not None else Plan()
+        return self._fitted.get((project.id, cycle.number), lambda: self._read_fit(project.id, cycle.number, used))
 
-    def _read_fit(self, project_id: int, cycle: int, name: str, config: dict[str, Any]) -> Fitted | None:
-        model = self.house.arrays.read(f"projects/{project_id}/models/{cycle}")
-        return None if model is None else Fitted(registry.make("learner", name, config), model)
+    def _read_fit(self, project_id: int, cycle: int, plan: Plan) -> Fitted | None:
+        model = self.house.arrays.read(model_key(project_id, cycle))
+        return None if model is None else Fitted(make_learner(plan, project_id), model)
 
     # both together, for callers that may block
 

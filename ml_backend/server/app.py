@@ -1,0 +1,95 @@
+"""The application: Label Studio's protocol, the admin interface, logs, and errors that are sentences."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import sys
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+import structlog
+from fastapi import Depends, FastAPI, Request
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import JSONResponse
+from sqlalchemy.exc import SQLAlchemyError
+
+from ml_backend.loop.house import House
+from ml_backend.server import admin
+from ml_backend.server.auth import Guard, require_basic
+from ml_backend.server.metrics import Measured
+from ml_backend.server.protocol import Protocol
+from ml_backend.settings import Settings
+
+log = structlog.get_logger()
+
+
+def create_app(house: House) -> FastAPI:
+    """The application on an open house. Raises AuthError where only one half of the credentials is set."""
+    guard = Guard(house.settings)
+    protocol = Protocol(house, guard)
+
+    @asynccontextmanager
+    async def lifespan(_app: FastAPI) -> AsyncIterator[None]:
+        await asyncio.to_thread(protocol.warm_up)
+        log.info("serving", url=house.settings.backend_url, basic_auth=not guard.open)
+        yield
+        await protocol.stop()
+
+    app = FastAPI(
+        title="NextLabel",
+        summary="Serves the most valuable item next.",
+        lifespan=lifespan,
+        openapi_url=None,
+        docs_url=None,  # they fetch scripts from another host
+        redoc_url=None,
+    )
+    app.state.house, app.state.guard, app.state.protocol = house, guard, protocol
+    app.router.routes.extend(protocol.routes())  # first, since they are asked for most
+    app.include_router(admin.router)
+    app.add_api_route("/openapi", lambda: JSONResponse(app.openapi()), dependencies=[Depends(require_basic)])
+    app.add_exception_handler(RequestValidationError, _invalid)
+    app.add_exception_handler(SQLAlchemyError, _ledger_down)
+    app.add_middleware(Measured)
+    return app
+
+
+def application(settings: Settings) -> FastAPI:
+    """For a server process: its own house and logs."""
+    configure_logs(settings.log_level)
+    return create_app(House(settings))
+
+
+def configure_logs(level: str) -> None:
+    """Lines for people on a terminal, JSON for machines elsewhere; both on stderr."""
+    renderer = structlog.dev.ConsoleRenderer() if sys.stderr.isatty() else structlog.processors.JSONRenderer()
+    structlog.configure(
+        processors=[
+            structlog.contextvars.merge_contextvars,
+            structlog.processors.add_log_level,
+            structlog.processors.TimeStamper(fmt="iso", utc=True),
+            structlog.processors.format_exc_info,
+            renderer,
+        ],
+        wrapper_class=structlog.make_filtering_bound_logger(getattr(logging, level)),
+        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
+        cache_logger_on_first_use=True,
+    )
+    logging.basicConfig(level=level, stream=sys.stderr, format="%(levelname)s %(name)s: %(message)s")
+
+
+async def _invalid(_request: Request, error: Exception) -> JSONResponse:
+    """FastAPI's list of errors as one sentence on the first."""
+    if not isinstance(error, RequestValidationError):
+        raise error
+    first = error.errors()[0]
+    where = ".".join(str(part) for part in first["loc"][1:]) or "the body"
+    given = first.get("input")
+    shown = f" = {given!r:.80}" if isinstance(given, (str, int, float, bool)) else ""
+    return JSONResponse({"detail": f"{where}{shown}: {first['msg']}."}, 422)
+
+
+async def _ledger_down(request: Request, error: Exception) -> JSONResponse:
+    log.error("ledger_unavailable", path=request.url.path, error=str(error))
+    detail = "The ledger does not answer; see the log, then try again."
+    return JSONResponse({"detail": detail}, 503, headers={"Retry-After": "5"})

@@ -1,0 +1,191 @@
+"""What the admin interface answers with."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Annotated, Any
+
+from pydantic import BaseModel, ConfigDict, Field
+
+
+class View(BaseModel):
+    """Made from a row of the ledger or from named values."""
+
+    model_config = ConfigDict(from_attributes=True)
+
+
+class CycleView(View):
+    """One turn of the loop; `seconds` per phase, accuracy with its 95 % interval on held-out labels."""
+
+    number: int
+    kind: str
+    trigger: str
+    status: str
+    phase: str
+    plan_number: int
+    evidence_cycle: int | None
+    model_version: str | None
+    features: str
+    labels: int
+    pool: int
+    accuracy: float | None
+    accuracy_low: float | None
+    accuracy_high: float | None
+    metrics: dict[str, Any]
+    seconds: dict[str, Any]
+    notes: list[str]
+    error: str | None
+    started_at: datetime
+    finished_at: datetime | None
+
+
+class ProjectSummary(View):
+    id: int
+    studio_url: str
+    studio_id: int
+    key: str
+    title: str
+    state: str
+    live_version: str | None
+    created_at: datetime
+    reconciled_at: datetime | None
+
+
+class ProjectView(ProjectSummary):
+    """`items` counts tasks by status, `problems` open problems by kind; `head_left` published items without a label."""
+
+    annotators: int
+    fresh_labels: int
+    predictions_shown: bool | None
+    plan_number: int
+    items: dict[str, int]
+    problems: dict[str, int]
+    head_left: int
+    unpublished: int
+    last_cycle: CycleView | None
+
+
+class QueueItem(View):
+    """Why an item stands where it stands. detail: scorer -> {value, percentile, weight, reason}."""
+
+    task_id: int
+    rank: int
+    score: float
+    label: str | None
+    confidence: float | None
+    reason: str
+    detail: dict[str, Any]
+    status: str | None = Field(None, description="unlabeled, labeled, skipped or unusable, as of the last sync.")
+
+
+class Queue(View):
+    model_version: str | None
+    total: int = Field(description="Ranked items.")
+    published: int = Field(description="Items written to Label Studio, the first of the ranking.")
+    items: list[QueueItem]
+
+
+class ProblemView(View):
+    task_id: int = Field(description="0 for a problem of the whole project.")
+    kind: str
+    message: str
+    count: int
+    first_seen: datetime
+    last_seen: datetime
+    solved_at: datetime | None
+
+
+class ItemView(View):
+    """One task as last read, its place in the live queue, its problems."""
+
+    task_id: int
+    url: str
+    status: str
+    label: str | None
+    lead_time: float | None
+    labeled_at: str | None
+    model_version: str | None = None
+    place: QueueItem | None = None
+    problems: list[ProblemView] = Field(default_factory=list)
+
+
+class VersionView(View):
+    model_version: str
+    state: str
+    cycle: int
+    total: int
+    published: int
+    created_at: datetime
+    live_at: datetime | None
+
+
+class PlanView(View):
+    """A saved plan; number 0 is the default that holds while none was saved."""
+
+    number: int
+    body: dict[str, Any]
+    author: str
+    note: str
+    created_at: datetime | None
+
+
+class PlanChange(BaseModel):
+    """Top-level fields of the plan to replace; see GET .../plan for the plan in force."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    changes: dict[str, Any] = Field(min_length=1)
+    author: str | None = Field(None, min_length=1, max_length=256)
+    note: str = Field("", max_length=2000)
+
+
+class PlanRestore(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+
+    number: Annotated[int, Field(ge=1, lt=2**31)]
+    author: str | None = Field(None, min_length=1, max_length=256)
+
+
+class PlanChanged(View):
+    """The plan now in force and what its change started: cycle 'rank' or 'train', request 'queued' or 'coalesced', or
+    'unavailable' without Redis (the plan is saved and the next cycle uses it)."""
+
+    plan: PlanView
+    cycle: str
+    request: str
+
+
+class TrainRequested(View):
+    request: str
+
+
+class Rollback(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+
+    model_version: str = Field(min_length=1, max_length=128)
+    author: str | None = Field(None, min_length=1, max_length=256)
+
+
+class RolledBack(View):
+    live_version: str
+
+
+class PluginView(View):
+    """One plugin that a package offers; `error` says why it cannot be used, `settings` is the JSON schema of its Config."""
+
+    kind: str
+    name: str
+    title: str | None = None
+    summary: str | None = None
+    reference: str | None = None
+    needs: list[str] = Field(default_factory=list)
+    settings: dict[str, Any] | None = None
+    package: str
+    version: str
+    error: str | None = None
+
+
+class Refusal(BaseModel):
+    """One sentence with the culprit, its value and the remedy."""
+
+    detail: str
