@@ -20,6 +20,7 @@ from ml_backend.server.auth import Guard, require_basic
 from ml_backend.server.metrics import Measured
 from ml_backend.server.protocol import Protocol
 from ml_backend.settings import Settings
+from plugins.contract import PluginError
 
 log = structlog.get_logger()
 
@@ -50,6 +51,7 @@ def create_app(house: House) -> FastAPI:
     app.add_api_route("/openapi", lambda: JSONResponse(app.openapi()), dependencies=[Depends(require_basic)])
     app.add_exception_handler(RequestValidationError, _invalid)
     app.add_exception_handler(SQLAlchemyError, _ledger_down)
+    app.add_exception_handler(PluginError, _plugin_broken)
     app.add_middleware(Measured)
     return app
 
@@ -75,7 +77,8 @@ def configure_logs(level: str) -> None:
         logger_factory=structlog.PrintLoggerFactory(sys.stderr),
         cache_logger_on_first_use=True,
     )
-    logging.basicConfig(level=level, stream=sys.stderr, format="%(levelname)s %(name)s: %(message)s")
+    others = "DEBUG" if level == "DEBUG" else "WARNING"  # libraries tell their own steps at INFO
+    logging.basicConfig(level=others, stream=sys.stderr, format="%(levelname)s %(name)s: %(message)s")
 
 
 async def _invalid(_request: Request, error: Exception) -> JSONResponse:
@@ -93,3 +96,7 @@ async def _ledger_down(request: Request, error: Exception) -> JSONResponse:
     log.error("ledger_unavailable", path=request.url.path, error=str(error))
     detail = "The ledger does not answer; see the log, then try again."
     return JSONResponse({"detail": detail}, 503, headers={"Retry-After": "5"})
+
+
+async def _plugin_broken(_request: Request, error: Exception) -> JSONResponse:
+    return JSONResponse({"detail": str(error)}, 503)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import signal
 import socket
 from functools import partial
 from pathlib import Path
@@ -42,8 +43,16 @@ def serve(settings: Settings) -> None:
     )
     if settings.workers > 1:
         Multiprocess(config, sockets=[listening]).run()
-    else:
+        return
+    signal.signal(signal.SIGTERM, _leave)  # uvicorn stops gracefully, then raises the signal again for us
+    try:
         uvicorn.Server(config).run(sockets=[listening])
+    except KeyboardInterrupt:
+        return
+
+
+def _leave(_number: int, _frame: object) -> None:
+    raise SystemExit(0)
 
 
 def listen(host: str, port: int) -> socket.socket:

@@ -171,7 +171,7 @@ class RolledBack(View):
 
 
 class PluginView(View):
-    """One plugin that a package offers; `error` says why it cannot be used, `settings` is the JSON schema of its Config."""
+    """One plugin that a package offers; `error` says why it cannot be used, `settings` is its Config's JSON schema."""
 
     kind: str
     name: str

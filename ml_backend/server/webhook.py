@@ -20,6 +20,7 @@ from ml_backend.server.messages import MessageError, WebhookMessage, WebhookProj
 from ml_backend.store.ledger import publication
 from ml_backend.store.tables import Project
 from ml_backend.studio.client import StudioError
+from plugins.contract import PluginError
 
 log = structlog.get_logger()
 
@@ -55,8 +56,11 @@ class Hooks:
 
     def warm_up(self) -> None:
         """The ledger's first connection and the import of the plugins that plans name cost a second."""
-        _ = self.house.ledger, self.house.queue
-        Plan()
+        _ = self.house.ledger, self.house.arrays, self.house.features, self.house.queue
+        try:
+            Plan()
+        except PluginError as error:
+            log.error("default_plan_broken", error=str(error), remedy="repair the package, or save a plan without it")
 
     async def stop(self) -> None:
         """Events that were answered but not written yet are written; repairs are left to the reconcile."""
