@@ -44,6 +44,7 @@ def project_checks(house: House, project_id: int) -> list[Check]:
             secret=project.webhook_secret,
             live_version=project.live_version,
             head=head,
+            local_root=house.settings.local_files_document_root,
         )
     except StudioError as error:
         theirs = [Check("Label Studio", False, str(error), "Start it, or connect again with the right URL and token.")]

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, ClassVar
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, ValidationInfo, field_validator, model_validator
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
@@ -13,6 +13,8 @@ from ml_backend.store.ledger import current_plan, next_number
 from ml_backend.store.tables import PlanVersion
 from plugins import registry
 from plugins.contract import PluginError
+
+SAVED = "saved"  # validation context of plans that come from the ledger
 
 
 class PlanError(ValueError):
@@ -24,33 +26,34 @@ class _Part(BaseModel):
 
 
 class _Chosen(_Part):
-    """A plugin by name with its settings."""
+    """A plugin by name with its settings, which must exist when a plan is saved.
+
+    It may be uninstalled later: the plan is still read then, and the plugin is reported and sits out.
+    """
+
+    kind: ClassVar[str]
 
     name: str = Field(description="Name of an installed plugin (`nextlabel plugins` lists them).")
     config: dict[str, Any] = Field(default_factory=dict, description="The plugin's settings; see its schema.")
 
+    @model_validator(mode="after")
+    def _exists(self, info: ValidationInfo) -> _Chosen:
+        if info.context != SAVED:
+            registry.make(self.kind, self.name, self.config)
+        return self
+
 
 class ChosenScorer(_Chosen):
+    kind = "scorer"
     weight: float = Field(1.0, gt=0, le=1000, description="Share of this scorer's rank in the mix.")
-
-    @model_validator(mode="after")
-    def _exists(self) -> ChosenScorer:
-        registry.make("scorer", self.name, self.config)
-        return self
 
 
 class ChosenSelector(_Chosen):
-    @model_validator(mode="after")
-    def _exists(self) -> ChosenSelector:
-        registry.make("selector", self.name, self.config)
-        return self
+    kind = "selector"
 
 
 class ChosenLearner(_Chosen):
-    @model_validator(mode="after")
-    def _exists(self) -> ChosenLearner:
-        registry.make("learner", self.name, self.config)
-        return self
+    kind = "learner"
 
 
 class ColdStart(_Part):
@@ -114,10 +117,10 @@ class Plan(_Part):
         return self.batch or max(classes, min(8 * classes, labels))
 
 
-def parse_plan(body: dict[str, Any]) -> Plan:
-    """A validated plan, or PlanError naming the first bad field."""
+def parse_plan(body: dict[str, Any], *, saved: bool = False) -> Plan:
+    """A validated plan, or PlanError naming the first bad field; a saved one may name plugins that are gone."""
     try:
-        return Plan.model_validate(body)
+        return Plan.model_validate(body, context=SAVED if saved else None)
     except PluginError as error:
         raise PlanError(str(error)) from None
     except ValidationError as error:
@@ -131,7 +134,7 @@ def parse_plan(body: dict[str, Any]) -> Plan:
 def read_plan(session: Session, project_id: int) -> tuple[int, Plan]:
     """Number and body of the plan in force; 0 and the default while none was saved."""
     row = current_plan(session, project_id)
-    return (0, Plan()) if row is None else (row.number, parse_plan(row.body))
+    return (0, Plan()) if row is None else (row.number, parse_plan(row.body, saved=True))
 
 
 def save_plan(session: Session, project_id: int, plan: Plan, *, author: str, note: str = "") -> PlanVersion:

@@ -8,10 +8,10 @@ from typing import Any
 
 import numpy as np
 import structlog
-from plugins.combination import checked, combine, percentile_ranks
 
 from ml_backend.loop.plan import ChosenSelector, Plan
 from plugins import registry
+from plugins.combination import checked, combine, percentile_ranks
 from plugins.contract import FloatArray, IntArray, PluginError, Scores, Selection
 from plugins.evidence import Evidence, uniform_by_id
 
@@ -115,12 +115,14 @@ def _score(evidence: Evidence, plan: Plan) -> tuple[tuple[Column, ...], dict[str
         began = time.perf_counter()
         try:
             scorer = registry.make("scorer", chosen.name, chosen.config)
-            scores = checked(chosen.name, scorer.score(evidence.for_plugin(chosen.name, scorer.needs)), len(evidence))
+            scores = scorer.score(evidence.for_plugin(chosen.name, scorer.needs))
+            values = checked(chosen.name, scores, len(evidence))
         except Exception as error:  # noqa: BLE001  # a plugin may raise anything; it is named and sits out
             problems[chosen.name] = f"Scorer '{chosen.name}' sits out: {error}"
             log.warning("plugin_failed", plugin=chosen.name, error=str(error))
             continue
-        columns.append(Column(chosen.name, chosen.weight, scores, percentile_ranks(scores.values)))
+        scores = Scores(values, scores.reason)
+        columns.append(Column(chosen.name, chosen.weight, scores, percentile_ranks(values)))
         log.debug("scored", plugin=chosen.name, items=len(evidence), seconds=round(time.perf_counter() - began, 3))
     return tuple(columns), problems
 

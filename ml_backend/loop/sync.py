@@ -16,14 +16,14 @@ from ml_backend.loop.house import House
 from ml_backend.store.ledger import note_problem, solve_problems
 from ml_backend.store.tables import Item, Problem, Project, now
 from ml_backend.studio.client import UPDATED, Studio, StudioError
-from ml_backend.studio.labels import ConfigError, ImageClassification, read_config, read_task
+from ml_backend.studio.labels import ConfigError, ImageClassification, Reading, read_config, read_task
 
 log = structlog.get_logger()
 
 T = TypeVar("T")
 OVERLAP = timedelta(seconds=5)
 RETRY_MEDIA = timedelta(minutes=10)
-LABEL_PROBLEMS = ("missing_key", "unknown_label", "malformed_annotation")
+LABEL_PROBLEMS = ("missing_key", "unknown_label", "malformed_annotation", "empty_annotation")
 
 
 class ProjectGoneError(Exception):
@@ -153,7 +153,7 @@ def _keep(
                 "task_id": int(task["id"]),
                 "url": url,
                 "content": old.content if old is not None and same_media else None,
-                "status": "unusable" if reading.problem else reading.status,
+                "status": _status(reading),
                 "label": reading.label,
                 "annotation_id": reading.annotation_id,
                 "annotator": reading.annotator,
@@ -164,6 +164,12 @@ def _keep(
         _keep_problem(session, project_id, int(task["id"]), reading.problem, known=old is not None)
     house.ledger.upsert(session, Item, rows, ("project_id", "task_id"))
     return changed
+
+
+def _status(reading: Reading) -> str:
+    """Out is an item without an image or without one answer that can be learned; one odd answer of several is not."""
+    answered_unusably = reading.status == "labeled" and reading.label is None
+    return "unusable" if reading.url is None or answered_unusably else reading.status
 
 
 def _keep_problem(
