@@ -164,7 +164,7 @@ take_lock() {
     local owner
     until mkdir "$lock" 2>/dev/null; do
         owner=$(cat "$lock/pid" 2>/dev/null || true)
-        if [ -n "$owner" ] && kill -0 "$owner" 2>/dev/null; then
+        if [ -n "$owner" ] && kill -0 "$owner" 2>/dev/null && [[ "$(ps -o args= -p "$owner" 2>/dev/null || echo setup.sh)" == *setup.sh* ]]; then
             fail "Another setup (process $owner) is building the environments; run this again when it is done."
         fi
         rm -rf "$lock"

@@ -76,7 +76,7 @@ def connect(home: Home, redis_url: str, project: int) -> str:
         stdin=subprocess.DEVNULL,
         capture_output=True,
         text=True,
-        timeout=120,
+        timeout=600,
         check=False,
     )
     if done.returncode:

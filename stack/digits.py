@@ -24,7 +24,7 @@ FIRST_LABELS = 40
 PAGE = 100
 
 _CHOICES = "\n".join(f'    <Choice value="{digit}" hotkey="{digit}"/>' for digit in range(10))
-LABEL_CONFIG = f"""<View style="max-width: 420px">
+LABEL_CONFIG = f"""<View style="max-width: 640px">
   <Header value="Which digit is this?" size="4"/>
   <Image name="image" value="$image" width="320px" maxWidth="320px" smoothing="false" zoom="true"/>
   <Choices name="digit" toName="image" choice="single" showInline="true" required="true">

@@ -31,7 +31,8 @@ def free_port(*preferred: int | None, avoid: frozenset[int] = frozenset()) -> in
     """
     wanted = [port for port in preferred if port is not None]
     after = range(wanted[-1] + 1, min(wanted[-1] + 101, 65536)) if wanted else range(0)
-    for port in [*wanted, *after]:
+    candidates: list[int] = [*wanted, *after]
+    for port in candidates:
         if port not in avoid and is_free(port):
             return port
     with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as probe:
