@@ -119,9 +119,7 @@ class Hooks:
             return Outcome(action, "refused", 503, "The event could not be recorded; the log says why.")
         what = work.result()
         if training and what == "unavailable":
-            detail = (
-                f"Redis at {self.house.settings.redis_url} does not answer, so no training starts; check REDIS_URL."
-            )
+            detail = "Redis does not answer, so no training starts; check REDIS_URL."
             return Outcome(action, what, 503, detail)
         return Outcome(action, what)
 
