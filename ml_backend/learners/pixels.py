@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -12,6 +13,7 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageOps
+from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]  # it has no stubs
 
 Bytes = NDArray[np.uint8]
 Mode = Literal["L", "RGB"]
@@ -41,6 +43,12 @@ class Survey:
 def cores() -> int:
     """CPU cores this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def one_blas_thread() -> AbstractContextManager[object]:
+    """BLAS on one thread: our own threads share the cores, and waiting BLAS threads spin (20 times slower if busy)."""
+    limits: AbstractContextManager[object] = threadpool_limits(1, user_api="blas")
+    return limits
 
 
 def read(path: Path, size: tuple[int, int], mode: Mode) -> Bytes:
