@@ -5,6 +5,7 @@ Source: E. Alpaydin, C. Kaynak, "Optical Recognition of Handwritten Digits", UCI
 
 from __future__ import annotations
 
+import hashlib
 import random
 from pathlib import Path
 from typing import Any
@@ -15,7 +16,7 @@ from PIL import Image
 from sklearn.datasets import load_digits
 
 from ml_backend.studio.client import Studio, StudioError
-from stack.home import Home
+from ml_backend.studio.labels import read_config
 
 TITLE = "Digits"
 FOLDER = "digits"
@@ -31,6 +32,7 @@ LABEL_CONFIG = f"""<View style="max-width: 640px">
 {_CHOICES}
   </Choices>
 </View>"""
+CONFIG = read_config(LABEL_CONFIG)
 
 
 def names() -> list[str]:
@@ -66,6 +68,11 @@ def write(folder: Path) -> int:
     return written
 
 
+def content(path: Path) -> str:
+    """The SHA-256 of a file, under which features are kept."""
+    return hashlib.sha256(path.read_bytes()).hexdigest()
+
+
 def url(name: str) -> str:
     """Where Label Studio serves a file, relative to it, so that a new port changes nothing."""
     return f"/data/local-files/?d={FOLDER}/{name}"
@@ -97,9 +104,9 @@ def find_or_create(studio: Studio, known: int | None) -> tuple[int, bool]:
     return int(created["id"]), True
 
 
-def allow_files(studio: Studio, project: int, home: Home) -> None:
-    """Label Studio serves a local file only below a storage of a project that the user may see."""
-    path = str(home.media / FOLDER)
+def allow_files(studio: Studio, project: int, root: Path) -> None:
+    """Label Studio serves a file below `root` only inside a storage of a project that the user may see; adds ours."""
+    path = str(root / FOLDER)
     storages = studio.call("GET", "/api/storages/localfiles/", params={"project": project})
     if all(storage["path"] != path for storage in storages):
         fields = {"project": project, "title": "Scanned digits", "path": path, "use_blob_urls": True}
@@ -124,6 +131,7 @@ def label_at_random(studio: Studio, project: int, count: int = FIRST_LABELS, see
     random.Random(seed).shuffle(order)
     chosen = order[: max(0, count - labeled)]
     for name in chosen:
-        choice = {"from_name": "digit", "to_name": "image", "type": "choices", "value": {"choices": [truth[name]]}}
-        studio.annotate(int(tasks[name]["id"]), [choice], lead_time=1.0)
+        choice = {"from_name": CONFIG.from_name, "to_name": CONFIG.to_name, "type": "choices"}
+        result = [{**choice, "value": {"choices": [truth[name]]}}]
+        studio.annotate(int(tasks[name]["id"]), result, lead_time=1.0)
     return len(chosen)

@@ -102,6 +102,10 @@ class Home:
     def state_file(self) -> Path:
         return self.path / "state.json"
 
+    @property
+    def environment_file(self) -> Path:
+        return self.path / "env"
+
     def _load(self) -> State:
         try:
             return State.model_validate_json(self.state_file.read_bytes())
@@ -123,9 +127,9 @@ class Home:
 
     def write_environment(self, environment: dict[str, str]) -> Path:
         """A file that a shell can source, so that `nextlabel status` and the like find this stack."""
-        path = self.path / "env"
-        write_private(path, "".join(f"export {name}={shlex.quote(value)}\n" for name, value in environment.items()))
-        return path
+        lines = (f"export {name}={shlex.quote(value)}\n" for name, value in environment.items())
+        write_private(self.environment_file, "".join(lines))
+        return self.environment_file
 
 
 def write_private(path: Path, text: str) -> None:

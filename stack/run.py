@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import os
+import shlex
 import signal
+import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from types import FrameType
 
 import structlog
@@ -104,7 +107,7 @@ def _prepare(home: Home, crew: Crew, redis_url: str, console: Console) -> int:
             state.project, new = digits.find_or_create(client, state.project)
             state.seeded = state.seeded and not new
             home.save()
-            digits.allow_files(client, state.project, home)
+            digits.allow_files(client, state.project, home.media)
             if not state.seeded:
                 imported = digits.import_missing(client, state.project)
                 shown.note(f"{imported} images imported")
@@ -161,7 +164,8 @@ NextLabel      {state.backend_url}   (user {state.basic_user}, password {state.b
 
 Log in to Label Studio and press "Label All Tasks": each digit it serves is the one that teaches the model most.
 After every few labels the model trains and the queue re-orders itself; the NextLabel page shows what it learned.
-To see the gain without labeling a thousand digits yourself, run `nextlabel demo` in another terminal.
+To see the gain without labeling a thousand digits yourself, run this in another terminal:
+    . {shlex.quote(str(home.environment_file))} && {shlex.quote(str(Path(sys.executable).with_name("nextlabel")))} demo
 
 Ctrl-C stops everything and keeps the data in {home.path}.""",
         markup=False,

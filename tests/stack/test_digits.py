@@ -7,7 +7,6 @@ from PIL import Image
 from sklearn.datasets import load_digits
 
 from stack import digits
-from stack.home import Home
 from tests.conftest import StudioServer
 
 
@@ -29,12 +28,11 @@ def test_the_config_asks_for_one_of_ten_with_keys() -> None:
 
 
 @pytest.mark.studio
-def test_the_project_is_made_once_and_repaired_where_it_was_left(studio_server: StudioServer, tmp_path: Path) -> None:
+def test_the_project_is_made_once_and_repaired_where_it_was_left(studio_server: StudioServer) -> None:
     client = studio_server.client()
     for old in client.call("GET", "/api/projects/", params={"title": digits.TITLE})["results"]:
         client.call("DELETE", f"/api/projects/{old['id']}/")
     digits.write(studio_server.media_dir / digits.FOLDER)
-    home = Home(tmp_path)
     project, new = digits.find_or_create(client, None)
     assert new
     assert digits.find_or_create(client, None) == (project, False)  # killed before its number was saved
@@ -49,9 +47,8 @@ def test_the_project_is_made_once_and_repaired_where_it_was_left(studio_server: 
     for task in labeled:
         assert task["annotations"][0]["result"][0]["value"]["choices"] == [truth[digits.name_of(task)]]
     if studio_server.media_dir != studio_server.data_dir:  # a server of the tests' own
-        home.path = studio_server.media_dir.parent
-        digits.allow_files(client, project, home)
-        digits.allow_files(client, project, home)
+        digits.allow_files(client, project, studio_server.media_dir)
+        digits.allow_files(client, project, studio_server.media_dir)
         assert len(client.call("GET", "/api/storages/localfiles/", params={"project": project})) == 1
         image = client.download(studio_server.url + digits.url("0000.png"), limit=10_000)
         assert image == (studio_server.media_dir / digits.FOLDER / "0000.png").read_bytes()
