@@ -73,7 +73,6 @@ def _project(number: int | None) -> Any:
 def serve() -> None:
     """Answers Label Studio and the REST interface."""
     from ml_backend.server.serve import serve as start
-
     from ml_backend.settings import settings
 
     start(settings())
@@ -264,9 +263,8 @@ def why(
         raise ValueError(f"Task {task} is not in the published part of {row.live_version}.")
     console.print(f"Rank {item.rank} of {live.total}: {item.reason}")
     for name, part in item.detail.items():
-        console.print(
-            f"- {name} (weight {part['weight']:g}): {part['value']:.4f}, percentile {part['percentile']:.3f}: {part['reason']}"
-        )
+        stands = f"{part['value']:.4f}, percentile {part['percentile']:.3f}"
+        console.print(f"- {name} (weight {part['weight']:g}): {stands}: {part['reason']}")
 
 
 @app.command()

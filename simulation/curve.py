@@ -18,7 +18,7 @@ from plugins.contract import IntArray
 
 @dataclass(frozen=True)
 class Point:
-    """One cycle: labels it learned from, accuracy on the test images with its 95 % interval, what led the queue next."""
+    """One cycle: labels learned from, accuracy on the test images with its 95 % interval, what led the queue next."""
 
     labels: int
     accuracy: float

@@ -18,7 +18,8 @@ from rich.console import Console
 from rich.markup import escape
 
 from ml_backend.studio.client import Studio, StudioError
-from stack import backend, digits, redis, studio
+from simulation import digits
+from stack import backend, redis, studio
 from stack.home import Home, StackError
 from stack.ports import free_port
 from stack.processes import Crew, clean_up

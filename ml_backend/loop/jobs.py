@@ -27,7 +27,7 @@ def request_cycle(house: House, project_id: int, kind: str, trigger: str) -> str
     if kind not in KINDS:
         raise ValueError(f"Unknown cycle kind '{kind}'; use 'train' or 'rank'.")
     try:
-        house.redis.hset(_wish(project_id), kind, trigger)
+        house.redis.hset(_key(house, "wish", project_id), kind, trigger)
         return _enqueue(house, "cycle", project_id, CYCLE_SECONDS)
     except RedisError as error:
         log.warning("redis_unavailable", project=project_id, error=str(error), remedy="the next reconcile catches up")
@@ -45,13 +45,13 @@ def request_reconcile(house: House, project_id: int) -> str:
 
 def started(house: House, what: str, project_id: int) -> None:
     """Called by a job as it starts: requests from now on need a job of their own."""
-    house.redis.delete(_waiting(what, project_id))
+    house.redis.delete(_key(house, f"waiting-{what}", project_id))
 
 
 def work_off(house: House, project_id: int, run: Callable[[str, str], object]) -> int:
     """Calls run(kind, trigger) for every wish, holding the project's lock. Returns how many were run."""
     done = 0
-    while house.redis.exists(_wish(project_id)):
+    while house.redis.exists(_key(house, "wish", project_id)):
         with project_lock(house, project_id) as held:
             if not held:
                 return done
@@ -64,7 +64,7 @@ def work_off(house: House, project_id: int, run: Callable[[str, str], object]) -
 @contextmanager
 def project_lock(house: House, project_id: int) -> Iterator[bool]:
     """Yields whether the project is ours; the lock renews itself and dies with this process."""
-    lock = house.redis.lock(_lock(project_id), timeout=LOCK_SECONDS, thread_local=False)
+    lock = house.redis.lock(_key(house, "lock", project_id), timeout=LOCK_SECONDS, thread_local=False)
     if not lock.acquire(blocking=False):
         yield False
         return
@@ -92,40 +92,33 @@ def project_lock(house: House, project_id: int) -> Iterator[bool]:
 
 def is_busy(house: House, project_id: int) -> bool:
     """Whether a cycle runs or a job for one waits."""
-    return bool(house.redis.exists(_lock(project_id), _waiting("cycle", project_id)))
+    return bool(house.redis.exists(_key(house, "lock", project_id), _key(house, "waiting-cycle", project_id)))
 
 
 def is_running(house: House, project_id: int) -> bool:
     """Whether a cycle runs now."""
-    return bool(house.redis.exists(_lock(project_id)))
+    return bool(house.redis.exists(_key(house, "lock", project_id)))
 
 
 def has_wish(house: House, project_id: int) -> bool:
-    return bool(house.redis.exists(_wish(project_id)))
+    return bool(house.redis.exists(_key(house, "wish", project_id)))
 
 
-def _wish(project_id: int) -> str:
-    return f"nextlabel:wish:{project_id}"
-
-
-def _lock(project_id: int) -> str:
-    return f"nextlabel:lock:{project_id}"
-
-
-def _waiting(what: str, project_id: int) -> str:
-    return f"nextlabel:waiting:{what}:{project_id}"
+def _key(house: House, what: str, project_id: int) -> str:
+    """Installations that share a Redis differ in their queue's name."""
+    return f"{house.settings.queue_prefix}:{what}:{project_id}"
 
 
 def _take(house: House, project_id: int) -> tuple[str, str] | None:
     pipe = house.redis.pipeline()
-    pipe.hgetall(_wish(project_id))
-    pipe.delete(_wish(project_id))
+    pipe.hgetall(_key(house, "wish", project_id))
+    pipe.delete(_key(house, "wish", project_id))
     wishes = {key.decode(): value.decode() for key, value in pipe.execute()[0].items()}
     return next(((kind, wishes[kind]) for kind in KINDS if kind in wishes), None)
 
 
 def _enqueue(house: House, what: str, project_id: int, timeout: int) -> str:
-    if not house.redis.set(_waiting(what, project_id), "1", nx=True, ex=300):
+    if not house.redis.set(_key(house, f"waiting-{what}", project_id), "1", nx=True, ex=300):
         return "coalesced"
     try:
         house.queue.enqueue(
@@ -136,6 +129,6 @@ def _enqueue(house: House, what: str, project_id: int, timeout: int) -> str:
             failure_ttl=RESULT_SECONDS,
         )
     except RedisError:
-        house.redis.delete(_waiting(what, project_id))
+        house.redis.delete(_key(house, f"waiting-{what}", project_id))
         raise
     return "queued"

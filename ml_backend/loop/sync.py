@@ -179,8 +179,15 @@ def _keep_problem(
         for kind in LABEL_PROBLEMS:
             if problem is None or problem[0] != kind:
                 solve_problems(session, project_id, kind, task_id)
-    if problem is not None:
+    if problem is not None and not (known and _is_open(session, project_id, task_id, problem)):
         note_problem(session, project_id, problem[0], problem[1], task_id)
+
+
+def _is_open(session: Session, project_id: int, task_id: int, problem: tuple[str, str]) -> bool:
+    """Whether this very problem is named already: reading a task twice is not having its problem twice."""
+    query = select(Problem.id).where(Problem.project_id == project_id, Problem.task_id == task_id)
+    same = query.where(Problem.kind == problem[0], Problem.message == problem[1], Problem.solved_at.is_(None))
+    return session.scalar(same) is not None
 
 
 def _forget_others(session: Session, project_id: int, seen: set[int]) -> int:

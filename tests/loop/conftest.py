@@ -211,6 +211,7 @@ def loop(studio_server: Any, redis_server: Any, tmp_path: Path) -> Iterator[Loop
         "BASIC_AUTH_USER": USER,
         "BASIC_AUTH_PASS": PASSWORD,
         "NEXTLABEL_RECONCILE_SECONDS": "2",
+        "PYTHONUNBUFFERED": "1",
     }
     settings = Settings(
         _env_file=None,

@@ -192,7 +192,9 @@ def test_a_killed_worker_costs_only_delay(loop: Loop) -> None:
     until(lambda: (loop.last_cycle() or connected.cycle).number > connected.cycle.number, what="the cycle to start")  # type: ignore[union-attr]  # narrowed above
     os.killpg(worker.pid, signal.SIGKILL)
     worker.wait()
-    loop.house.redis.delete(f"nextlabel:lock:{loop.project}")  # what waiting out its expiry does
+    loop.house.redis.delete(
+        f"{loop.house.settings.queue_prefix}:lock:{loop.project}"
+    )  # what waiting out its expiry does
     loop.start("worker")
     done = loop.published_since(connected.cycle.number)
     assert done.labels == 20

@@ -6,7 +6,7 @@ import pytest
 from PIL import Image
 from sklearn.datasets import load_digits
 
-from stack import digits
+from simulation import digits
 from tests.conftest import StudioServer
 
 

@@ -15,7 +15,8 @@ import psutil
 import pytest
 
 from ml_backend.studio.client import Studio
-from stack import backend, digits
+from simulation import digits
+from stack import backend
 from stack.home import Home
 from stack.leftovers import marked
 from stack.run import BACKEND_PORT
