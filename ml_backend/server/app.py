@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import logging
 import sys
 from collections.abc import AsyncIterator
@@ -25,14 +26,19 @@ from plugins.contract import PluginError
 log = structlog.get_logger()
 
 
-def create_app(house: House) -> FastAPI:
-    """The application on an open house. Raises AuthError where only one half of the credentials is set."""
+def create_app(house: House, *, alone: bool = False) -> FastAPI:
+    """The application on an open house. Raises AuthError where only one half of the credentials is set.
+
+    alone: the process serves and does nothing else, so it may be tuned for short answers.
+    """
     guard = Guard(house.settings)
     protocol = Protocol(house, guard)
 
     @asynccontextmanager
     async def lifespan(_app: FastAPI) -> AsyncIterator[None]:
         await asyncio.to_thread(protocol.warm_up)
+        if alone:
+            _answer_quickly()
         log.info("serving", url=house.settings.backend_url, basic_auth=not guard.open)
         yield
         await protocol.stop()
@@ -59,7 +65,15 @@ def create_app(house: House) -> FastAPI:
 def application(settings: Settings) -> FastAPI:
     """For a server process: its own house and logs."""
     configure_logs(settings.log_level)
-    return create_app(House(settings))
+    return create_app(House(settings), alone=True)
+
+
+def _answer_quickly() -> None:
+    """Without this, p99 is made of pauses: a full garbage collection over all imported libraries takes 0.2 s, and a
+    thread that works on the ledger keeps the event loop waiting for 5 ms at a time."""
+    gc.collect()
+    gc.freeze()
+    sys.setswitchinterval(0.001)
 
 
 def configure_logs(level: str) -> None:

@@ -26,7 +26,7 @@ log = structlog.get_logger()
 
 T = TypeVar("T")
 
-PATIENCE = 0.02  # seconds an annotator's submit waits for us; the work goes on after the answer
+PATIENCE = 0.015  # seconds an annotator's submit waits for us; the work goes on after the answer
 TRAINING_PATIENCE = 10.0  # START_TRAINING comes from a button and wants to know
 BACKLOG = 10_000  # events waiting for a ledger that is stuck; then we say so
 OWN_SWITCH_SECONDS = 2.0  # a cycle that switches the queue tells the ledger a moment after Label Studio
