@@ -35,12 +35,12 @@ def named(path: str) -> Path:
     return file
 
 
-def fetch(url: str = URL, target: Path | None = None, *, total_seconds: float = TOTAL_SECONDS) -> Path:
+def fetch(url: str | None = None, target: Path | None = None, *, total_seconds: float = TOTAL_SECONDS) -> Path:
     """Downloads into torch's cache, checks the hash that the file name states, moves it into place.
 
     Fails within 5 s where nothing answers. WeightsError says why.
     """
-    target = target or cached()
+    url, target = url or URL, target or cached()
     wanted = url.rsplit("-", 1)[1].split(".")[0]
     digest = hashlib.sha256()
     part = target.with_name(f"{target.name}.{uuid.uuid4().hex}.part")

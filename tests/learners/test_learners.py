@@ -1,0 +1,211 @@
+"""Both learners keep the promises of the contract, on real images and a real store."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from ml_backend.learners.contract import FeatureStore, Fit, Images, Learner
+from ml_backend.learners.pixels import UnreadableImageError
+from ml_backend.store.arrays import ArrayStore, DiskFeatures
+from plugins.registry import make
+from tests.learners.conftest import CLASSES, Digits, images_of
+
+QUICK: dict[str, dict[str, Any]] = {
+    "frozen": {},
+    "finetune": {"epochs": 2, "batch": 32, "flip": False, "crop": 1, "side": 8},
+}
+both = pytest.mark.parametrize("name", list(QUICK))
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _one_torch_thread() -> None:
+    """Such small networks only lose by sharing work among threads."""
+    import torch
+
+    torch.set_num_threads(1)
+
+
+@dataclass
+class Diary:
+    """What an observer heard."""
+
+    epochs: list[int] = field(default_factory=list)
+    labels: list[NDArray[Any]] = field(default_factory=list)
+
+    def __call__(self, epoch: int, labels: NDArray[Any]) -> None:
+        self.epochs.append(epoch)
+        self.labels.append(labels)
+
+
+def fitted(
+    name: str, digits: Digits, store: FeatureStore, *, n: int = 80, seed: int = 0, **config: Any
+) -> tuple[Fit, Diary]:
+    learner: Learner[Any] = make("learner", name, QUICK[name] | config)
+    diary = Diary()
+    end = len(digits.images) if name == "frozen" else n + 20
+    fit = learner.fit(
+        digits.part(0, n), digits.labels[:n], digits.part(n, end), CLASSES, store=store, seed=seed, observer=diary
+    )
+    return fit, diary
+
+
+@both
+def test_fit_has_the_promised_shapes(name: str, digits: Digits, store: FeatureStore) -> None:
+    fit, diary = fitted(name, digits, store)
+    n = len(fit.probabilities)
+    assert fit.probabilities.shape == (n, 10)
+    assert np.allclose(fit.probabilities.sum(axis=1), 1)
+    assert fit.embeddings.shape[0] == n
+    assert fit.labeled_embeddings.shape == (80, fit.embeddings.shape[1])
+    assert fit.embeddings.dtype == fit.labeled_embeddings.dtype == np.float32
+    assert fit.features
+    assert fit.accuracy is not None
+    assert 0 <= fit.accuracy.low <= fit.accuracy.value <= fit.accuracy.high <= 1
+    assert diary.epochs == list(range(len(diary.epochs)))
+    for labels in diary.labels:
+        assert labels.shape == (n,)
+        assert labels.dtype.kind == "i"
+        assert labels.min() >= 0
+        assert labels.max() < 10
+
+
+@both
+def test_same_seed_same_fit(name: str, digits: Digits, store: FeatureStore) -> None:
+    (first, heard), (again, heard_again) = fitted(name, digits, store), fitted(name, digits, store)
+    assert np.array_equal(first.probabilities, again.probabilities)
+    assert first.accuracy == again.accuracy
+    assert np.array_equal(heard.labels, heard_again.labels)
+    for key, array in first.model.items():
+        assert np.array_equal(array, again.model[key]), key
+
+
+@both
+def test_label_order_does_not_matter(name: str, digits: Digits, store: FeatureStore) -> None:
+    order = np.random.default_rng(0).permutation(80)
+    first, _ = fitted(name, digits, store)
+    images = Images(
+        [*(digits.images.contents[i] for i in order), *digits.images.contents[80:]],
+        [*(digits.images.paths[i] for i in order), *digits.images.paths[80:]],
+    )
+    shuffled = Digits(images, np.concatenate([digits.labels[:80][order], digits.labels[80:]]))
+    other, _ = fitted(name, shuffled, store)
+    assert np.array_equal(first.probabilities, other.probabilities)
+    assert np.array_equal(first.labeled_embeddings[order], other.labeled_embeddings)
+    assert first.accuracy == other.accuracy
+
+
+@both
+def test_predict_gives_the_fits_probabilities_even_elsewhere(
+    name: str, digits: Digits, store: FeatureStore, tmp_path: Any
+) -> None:
+    fit, _ = fitted(name, digits, store)
+    other = DiskFeatures(ArrayStore(str(tmp_path / "another machine")))
+    other.save_state("model", fit.model)
+    model = other.load_state("model") or {}
+    learner: Learner[Any] = make("learner", name)
+    images = digits.part(80, 80 + len(fit.probabilities))
+    assert np.allclose(learner.predict(model, images, other), fit.probabilities, atol=1e-5)
+    assert learner.predict(model, Images([], []), other).shape == (0, 10)
+
+
+@both
+def test_an_empty_pool_still_trains(name: str, digits: Digits, store: FeatureStore) -> None:
+    learner: Learner[Any] = make("learner", name, QUICK[name])
+    nothing = Images([], [])
+    fit = learner.fit(digits.part(0, 30), digits.labels[:30], nothing, CLASSES, store=store, seed=0, observer=Diary())
+    assert fit.probabilities.shape == (0, 10)
+    assert len(fit.embeddings) == 0
+
+
+@both
+@pytest.mark.parametrize(
+    ("labels", "message"),
+    [
+        ([1, 1, 1], "two classes and got 1"),
+        ([0, 1], "3 labeled images"),
+        ([0, 1, 10], "Label 10"),
+        ([0, 1, -1], "Label -1"),
+    ],
+)
+def test_wrong_labels_are_refused(
+    name: str, labels: list[int], message: str, digits: Digits, store: FeatureStore
+) -> None:
+    learner: Learner[Any] = make("learner", name, QUICK[name])
+    with pytest.raises(ValueError, match=message):
+        learner.fit(digits.part(0, 3), np.array(labels), digits.part(3, 5), CLASSES, store=store, seed=0)
+
+
+@both
+def test_a_truncated_file_is_named(name: str, digits: Digits, store: FeatureStore, tmp_path: Any) -> None:
+    fit, _ = fitted(name, digits, store)
+    cut = tmp_path / "cut.png"
+    cut.write_bytes(digits.images.paths[0].read_bytes()[:60])
+    with pytest.raises(UnreadableImageError, match=r"cut\.png"):
+        make("learner", name).predict(fit.model, images_of([cut]), store)
+
+
+@both
+def test_embed_needs_no_label(name: str, digits: Digits, store: FeatureStore) -> None:
+    vectors, sentence = make("learner", name).embed(digits.images, store)
+    assert vectors.shape == (600, 64)
+    assert sentence == "raw pixels (64); no image is larger than 16 px"
+
+
+def test_frozen_learns_and_records_forty_iterations(digits: Digits, store: FeatureStore) -> None:
+    fit, diary = fitted("frozen", digits, store, n=200)
+    truth = digits.labels[200:]
+    assert (fit.probabilities.argmax(axis=1) == truth).mean() > 0.87
+    assert len(diary.labels) == 40
+    assert (diary.labels[-1] == truth).mean() > (diary.labels[0] == truth).mean()
+    short, heard = fitted("frozen", digits, store, n=200, history=5)
+    assert len(heard.labels) == 5
+    assert np.array_equal(short.probabilities, fit.probabilities)
+
+
+def test_frozen_says_which_classes_have_no_label(digits: Digits, store: FeatureStore) -> None:
+    low = np.flatnonzero(digits.labels < 3)[:30]
+    images = Images([digits.images.contents[i] for i in low], [digits.images.paths[i] for i in low])
+    fit = make("learner", "frozen").fit(images, digits.labels[low], digits.part(0, 20), CLASSES, store=store, seed=0)
+    assert any(note.startswith("No label yet for 7 of 10 classes: 3, 4, 5") for note in fit.notes)
+    assert np.allclose(fit.probabilities[:, 3:], 1 / 40)
+
+
+def test_scopes_learn_their_own_filters(large_digits: Digits, store: FeatureStore) -> None:
+    ids = set()
+    for scope, part in (("project-1", large_digits.part(0, 100)), ("project-2", large_digits.part(100, 200))):
+        learner: Learner[Any] = make("learner", "frozen", {"features": "patches"})
+        learner.scope = scope
+        fit = learner.fit(part, large_digits.labels[: len(part)], Images([], []), CLASSES, store=store, seed=0)
+        ids.add(str(fit.model["feature_id"][0]))
+    assert len(ids) == 2
+
+
+def test_patch_features_learn(large_digits: Digits, store: FeatureStore) -> None:
+    fit, _ = fitted("frozen", large_digits, store, n=150, features="patches")
+    assert (fit.probabilities.argmax(axis=1) == large_digits.labels[150:]).mean() > 0.85
+
+
+def test_finetune_overfits_what_it_sees(digits: Digits, store: FeatureStore) -> None:
+    fit, diary = fitted("finetune", digits, store, n=24, epochs=15, batch=8, crop=0, held_out=0.0)
+    assert len(diary.labels) == 15
+    assert fit.metrics["training_accuracy"] > 0.9
+    assert fit.accuracy is None
+    assert fit.notes == ("Accuracy is unknown: no label could be held out.",)
+
+
+def test_finetune_schedule_and_augmentation() -> None:
+    from ml_backend.learners.network import _batches, augmented
+
+    images = np.random.default_rng(0).integers(0, 256, size=(50, 6, 6, 3), dtype=np.uint8)
+    assert np.array_equal(augmented(images, 0, False, np.random.default_rng(1)), images)
+    for before, after in zip(images, augmented(images, 2, True, np.random.default_rng(1)), strict=True):
+        padded = np.pad(before, ((2, 2), (2, 2), (0, 0)))
+        parts = [padded[r : r + 6, c : c + 6] for r in range(5) for c in range(5)]
+        assert any(np.array_equal(after, p) or np.array_equal(after, p[:, ::-1]) for p in parts)
+    assert [len(batch) for batch in _batches(np.arange(33), 16)] == [16, 17]
+    assert [len(batch) for batch in _batches(np.arange(34), 16)] == [16, 16, 2]
