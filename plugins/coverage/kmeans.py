@@ -5,7 +5,8 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field
-from sklearn.cluster import KMeans, MiniBatchKMeans
+from sklearn.cluster import KMeans, kmeans_plusplus
+from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]  # it has no stubs
 
 from plugins.combination import checked_values
 from plugins.contract import FloatArray, IntArray, PluginConfig, PluginError, Selection, Selector
@@ -81,10 +82,10 @@ def fit_centres(points: FloatArray, part: IntArray, clusters: int, seed: int) ->
     """(k, D) centres, k <= clusters: k-means on the rows `part` of (n, D), never more groups than different rows."""
     sample = points[part]
     k = min(clusters, distinct(sample))
-    many = k * len(part) > 5_000_000  # beyond it Lloyd's rounds take minutes on two cores
-    model = MiniBatchKMeans if many else KMeans
-    options = {"batch_size": 4096} if many else {"max_iter": 50}
-    fitted = model(k, n_init=1, random_state=seed % 2**32, **options).fit(sample)
+    trials = None if k <= 100 else 1  # greedy seeding costs more than all of Lloyd's rounds where k is large
+    with threadpool_limits(1, user_api="blas"):  # seeding is many small products: waiting BLAS threads cost 10 times
+        start, _ = kmeans_plusplus(sample, k, random_state=seed % 2**32, n_local_trials=trials)
+        fitted = KMeans(k, init=start, n_init=1, max_iter=30).fit(sample)
     return np.asarray(fitted.cluster_centers_)
 
 
