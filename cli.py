@@ -29,9 +29,11 @@ def main() -> None:
     from redis.exceptions import RedisError
     from sqlalchemy.exc import OperationalError
 
+    from ml_backend.logs import configure_logs
     from ml_backend.loop.cycle import EXPECTED
     from ml_backend.studio.labels import ConfigError
 
+    configure_logs("WARNING")  # the server and the worker set their own level
     try:
         app()
     except (*EXPECTED, ConfigError, ValueError) as error:

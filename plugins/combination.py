@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
-import scipy.stats
 
 from plugins.contract import FloatArray, PluginError, Scores
 
@@ -46,7 +45,9 @@ def percentile_ranks(values: FloatArray) -> FloatArray:
     n = len(values)
     if n < 2:
         return np.full(n, 0.5)
-    return np.asarray((scipy.stats.rankdata(values, method="average") - 1) / (n - 1), dtype=np.float64)
+    _, which, counts = np.unique(values, return_inverse=True, return_counts=True)
+    average = np.cumsum(counts) - (counts + 1) / 2  # of the ranks 0 .. n - 1 that equal values share
+    return np.asarray(average[which] / (n - 1), dtype=np.float64)
 
 
 def combine(weighted: Sequence[tuple[FloatArray, float]]) -> FloatArray:

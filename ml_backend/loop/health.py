@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+from urllib.parse import urlsplit
 
 from redis.exceptions import RedisError
 from rq import Worker
@@ -54,12 +55,14 @@ def project_checks(house: House, project_id: int) -> list[Check]:
 
 
 def _redis(house: House) -> Check:
+    parts = urlsplit(house.settings.redis_url)
+    where = parts._replace(netloc=parts.netloc.rpartition("@")[2]).geturl()  # never the password
     try:
         version = house.redis.info("server")["redis_version"]
     except RedisError as error:
         remedy = "Start Redis, or set REDIS_URL to one that runs; events are kept in the ledger meanwhile."
-        return Check("Redis", False, f"{house.settings.redis_url}: {error}", remedy)
-    return Check("Redis", True, f"{version} at {house.settings.redis_url}", "")
+        return Check("Redis", False, f"{where}: {error}", remedy)
+    return Check("Redis", True, f"{version} at {where}", "")
 
 
 def _workers(house: House) -> Check:

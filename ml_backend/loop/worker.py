@@ -12,6 +12,7 @@ from rq import Worker
 from rq.cron import CronScheduler
 from sqlalchemy import select
 
+from ml_backend.logs import configure_logs
 from ml_backend.loop import jobs
 from ml_backend.loop.house import House, house
 from ml_backend.store.tables import Project
@@ -65,6 +66,7 @@ class Cron(CronScheduler):
 def run_worker(*, burst: bool = False, name: str | None = None) -> None:
     """Works until SIGTERM (or, with `burst`, until the queue is empty)."""
     rooms = house()
+    configure_logs(rooms.settings.log_level)
     rooms.ledger.close()
     for module in HEAVY:
         importlib.import_module(module)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import gc
-import logging
 import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -15,6 +14,7 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from sqlalchemy.exc import SQLAlchemyError
 
+from ml_backend.logs import configure_logs
 from ml_backend.loop.house import House
 from ml_backend.server import admin
 from ml_backend.server.auth import Guard, require_basic
@@ -74,25 +74,6 @@ def _answer_quickly() -> None:
     gc.collect()
     gc.freeze()
     sys.setswitchinterval(0.001)
-
-
-def configure_logs(level: str) -> None:
-    """Lines for people on a terminal, JSON for machines elsewhere; both on stderr."""
-    renderer = structlog.dev.ConsoleRenderer() if sys.stderr.isatty() else structlog.processors.JSONRenderer()
-    structlog.configure(
-        processors=[
-            structlog.contextvars.merge_contextvars,
-            structlog.processors.add_log_level,
-            structlog.processors.TimeStamper(fmt="iso", utc=True),
-            structlog.processors.format_exc_info,
-            renderer,
-        ],
-        wrapper_class=structlog.make_filtering_bound_logger(getattr(logging, level)),
-        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
-        cache_logger_on_first_use=True,
-    )
-    others = "DEBUG" if level == "DEBUG" else "WARNING"  # libraries tell their own steps at INFO
-    logging.basicConfig(level=others, stream=sys.stderr, format="%(levelname)s %(name)s: %(message)s")
 
 
 async def _invalid(_request: Request, error: Exception) -> JSONResponse:
