@@ -354,7 +354,7 @@ def _under_training(url: str, folder: Path) -> list[dict[str, Any]]:
         while not marks.exists():
             time.sleep(0.1)
         for name, pause in cases.items():
-            measured = [load(url, request, pause, 2 * SECONDS) for _ in range(2)]
+            measured = [load(url, request, pause) for _ in range(ROUNDS)]
             rows.append(_row(f"/webhook, training, {name}", "ours", measured))
         if marks.stat().st_size < 2:
             raise RuntimeError("the training beside /webhook did not run")
