@@ -7,7 +7,7 @@ model object for all projects and asks for no credentials.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import lru_cache
 from typing import Any
 
@@ -30,7 +30,7 @@ class NextLabelModel(LabelStudioMLBase):  # type: ignore[misc]  # the package ha
     """Answers from the ledger; `fit` asks the worker for a training and never trains itself."""
 
     TRAIN_EVENTS = tuple(sorted(events.ACTIONS))  # the base class leaves START_TRAINING out
-    house = staticmethod(house)  # a test puts its own here
+    house: Callable[[], House] = staticmethod(house)  # a test puts its own here
 
     def predict(self, tasks: Sequence[Mapping[str, Any]], context: Any = None, **kwargs: Any) -> list[Answer]:  # noqa: ARG002  # the base class' signature
         """One prediction per task; tasks of several projects may come together, since the server mixes them."""

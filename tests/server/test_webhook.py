@@ -40,7 +40,7 @@ def recorded(rooms: House) -> list[tuple[int | None, str, int | None, int | None
 
 def wishes(rooms: House, project: int) -> dict[str, str]:
     kept = rooms.redis.hgetall(f"nextlabel:wish:{project}")
-    return {key.decode(): value.decode() for key, value in kept.items()}
+    return {bytes(key).decode(): bytes(value).decode() for key, value in kept.items()}  # type: ignore[arg-type]  # no decode_responses, so bytes
 
 
 @pytest.mark.parametrize("name", ACTIONS)
