@@ -87,9 +87,11 @@ def connect(home: Home, redis_url: str, project: int) -> str:
 def project(home: Home, number: int) -> dict[str, Any]:
     """What the backend knows of a Label Studio project; {} while it knows nothing or does not answer."""
     state = home.state
-    authority = (state.basic_user, state.basic_password)
-    try:
-        answer = httpx.get(f"{state.backend_url}/api/projects/{number}", auth=authority, timeout=10.0)
-    except httpx.HTTPError:
-        return {}
-    return dict(answer.json()) if answer.is_success else {}
+    with httpx.Client(auth=(state.basic_user, state.basic_password), timeout=10.0) as client:
+        try:
+            listed = client.get(f"{state.backend_url}/api/projects")
+            known = [row["id"] for row in listed.json() if row["studio_id"] == number] if listed.is_success else []
+            answer = client.get(f"{state.backend_url}/api/projects/{known[-1]}") if known else None
+        except httpx.HTTPError:
+            return {}
+    return dict(answer.json()) if answer is not None and answer.is_success else {}

@@ -38,7 +38,13 @@ class House:
 
     @cached_property
     def redis(self) -> Redis:
-        return Redis.from_url(self.settings.redis_url, socket_connect_timeout=2, health_check_interval=30)
+        """Gives up on a Redis that hangs; `blocking_redis` is for those who wait for jobs."""
+        return Redis.from_url(
+            self.settings.redis_url, socket_connect_timeout=2, socket_timeout=5, health_check_interval=30
+        )
+
+    def blocking_redis(self) -> Redis:
+        return Redis.from_url(self.settings.redis_url, socket_connect_timeout=2)
 
     @cached_property
     def queue(self) -> Queue:

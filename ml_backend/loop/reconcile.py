@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
+
 import structlog
-from sqlalchemy import func, select
+from sqlalchemy import delete, func, select
 
 from ml_backend.loop import jobs
 from ml_backend.loop.house import House
@@ -12,10 +14,12 @@ from ml_backend.loop.policy import Decision, Standing, decide
 from ml_backend.loop.publish import extend, prune, ranking_key, reassert
 from ml_backend.loop.sync import ProjectGoneError, UnusableProjectError, sync
 from ml_backend.store.ledger import newest_cycle, note_problem, publication
-from ml_backend.store.tables import Cycle, Item, Project, now
+from ml_backend.store.tables import Cycle, Event, Item, Project, now
 from ml_backend.studio.client import StudioError
 
 log = structlog.get_logger()
+
+KEEP_EVENTS = timedelta(days=30)
 
 
 def reconcile(house: House, project_id: int) -> Decision:
@@ -45,6 +49,7 @@ def reconcile(house: House, project_id: int) -> Decision:
         jobs.request_cycle(house, project_id, "rank", "a wish was left over")
     with house.ledger.session() as session:
         session.get_one(Project, project_id).reconciled_at = now()
+        session.execute(delete(Event).where(Event.project_id == project_id, Event.received_at < now() - KEEP_EVENTS))
     return decision
 
 

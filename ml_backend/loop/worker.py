@@ -8,7 +8,7 @@ import threading
 from typing import Any
 
 import structlog
-from rq import Worker
+from rq import Queue, Worker
 from rq.cron import CronScheduler
 from sqlalchemy import select
 
@@ -73,7 +73,8 @@ def run_worker(*, burst: bool = False, name: str | None = None) -> None:
     os.nice(10)  # the server and Label Studio answer people; a training may wait
     if not burst:
         threading.Thread(target=_cron, daemon=True, name="cron").start()
-    worker: Any = Worker([rooms.queue], connection=rooms.redis, name=name)
+    connection = rooms.blocking_redis()
+    worker: Any = Worker([Queue(rooms.settings.queue_prefix, connection=connection)], connection=connection, name=name)
     worker.work(burst=burst, logging_level="WARNING", with_scheduler=False)
 
 

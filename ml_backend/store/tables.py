@@ -151,7 +151,7 @@ class Event(Table):
     """One webhook as received; a hint that something changed, never the truth."""
 
     __tablename__ = "events"
-    __table_args__ = (Index("events_by_project", "project_id", "id"),)
+    __table_args__ = (Index("events_by_project", "project_id", "received_at"),)
 
     id: Mapped[int] = mapped_column(primary_key=True)
     project_id: Mapped[int | None] = mapped_column(ForeignKey("projects.id", ondelete="CASCADE"))
