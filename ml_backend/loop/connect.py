@@ -58,7 +58,8 @@ def connect(
             )
             session.add(project)
         project.token, project.title = token, str(theirs.get("title", ""))
-        project.key, project.state = project_key(theirs), "connected"
+        # Not yet 'connected': the periodic reconcile must not start the first cycle before this does.
+        project.key, project.state = project_key(theirs), "connecting"
         session.flush()
     attachment = _attach(house, studio, project, already)
     with house.ledger.session() as session:
@@ -71,7 +72,9 @@ def connect(
     cycle = _first_cycle(house, project.id)
     studio.close()
     with house.ledger.session() as session:
-        return Connected(session.get_one(Project, project.id), attachment, cycle, already)
+        project = session.get_one(Project, project.id)
+        project.state = "connected"
+        return Connected(project, attachment, cycle, already)
 
 
 def _attach(house: House, studio: Studio, project: Project, already: bool) -> Attachment:
@@ -89,6 +92,9 @@ def _attach(house: House, studio: Studio, project: Project, already: bool) -> At
         if not already:
             with house.ledger.session() as session:
                 session.delete(session.get_one(Project, project.id))
+        else:
+            with house.ledger.session() as session:
+                session.get_one(Project, project.id).state = "connected"
         raise
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from datetime import timedelta
 from typing import Any
 
 import numpy as np
@@ -22,7 +23,10 @@ from plugins.contract import FloatArray
 
 log = structlog.get_logger()
 
-KEEP_VERSIONS = 5  # what a rollback can reach; deleting is slow in Label Studio, so it is done off the cycle
+KEEP_VERSIONS = 5  # what a rollback can always reach
+QUIET = timedelta(minutes=5)  # deleting a version takes Label Studio seconds, so it waits until nobody labels ...
+MOST_VERSIONS = 50  # ... or until there are this many
+PRUNE_AT_ONCE = 3  # a cycle may be waiting for this worker
 
 
 class PublishError(Exception):
@@ -288,10 +292,13 @@ def prune(house: House, project_id: int, studio: Studio) -> list[str]:
         rows = list(session.scalars(query))
         running = select(func.max(Cycle.id)).where(Cycle.project_id == project_id, Cycle.status == "running")
         newest = session.scalar(running)
+    live_at = max((row.live_at for row in rows if row.live_at is not None), default=None)
     retired = [row for row in rows if row.state == "retired"][KEEP_VERSIONS - 1 :]
+    if live_at is not None and now() - live_at < QUIET:
+        retired = retired[MOST_VERSIONS:]
     stranded = [row for row in rows if row.state == "staged" and row.cycle_id != newest]
     pruned = []
-    for row in retired + stranded:
+    for row in (retired + stranded)[:PRUNE_AT_ONCE]:
         if row.model_version in (project.live_version, studio.project(project.studio_id).get("model_version")):
             continue
         studio.delete_version(project.studio_id, row.model_version)

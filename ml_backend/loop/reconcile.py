@@ -26,8 +26,8 @@ def reconcile(house: House, project_id: int) -> Decision:
     """Repairs the live queue, reads what changed, and asks for what the policy then calls for."""
     with house.ledger.session() as session:
         project = session.get_one(Project, project_id)
-    if project.state == "gone":
-        return Decision(None, "the project is gone from Label Studio")
+    if project.state != "connected":
+        return Decision(None, f"the project is {project.state}")
     studio = house.studio(project)
     try:
         lost = reassert(house, project_id, studio) == "lost"

@@ -16,11 +16,20 @@ from ml_backend.logs import configure_logs
 from ml_backend.loop import jobs
 from ml_backend.loop.house import House, house
 from ml_backend.store.tables import Project
+from plugins import registry
 
 log = structlog.get_logger()
 
 # Imported before the first fork, so that a cycle starts in milliseconds. torch is not: it must not meet a fork.
-HEAVY = ("numpy", "scipy.optimize", "sklearn.cluster", "pyarrow.parquet", "PIL.Image", "ml_backend.loop.cycle")
+HEAVY = (
+    "numpy",
+    "scipy.optimize",
+    "sklearn.cluster",
+    "pyarrow.parquet",
+    "PIL.Image",
+    "ml_backend.loop.cycle",
+    "ml_backend.loop.reconcile",
+)
 
 
 def run_cycle_job(project_id: int) -> int:
@@ -42,10 +51,10 @@ def run_reconcile_job(project_id: int) -> str:
 
 
 def reconcile_all() -> int:
-    """The cron job: asks for a reconcile of every project that is not gone."""
+    """The cron job: asks for a reconcile of every connected project."""
     rooms = _own_house()
     with rooms.ledger.session() as session:
-        projects = list(session.scalars(select(Project.id).where(Project.state != "gone")))
+        projects = list(session.scalars(select(Project.id).where(Project.state == "connected")))
     for project_id in projects:
         jobs.request_reconcile(rooms, project_id)
     return len(projects)
@@ -70,6 +79,8 @@ def run_worker(*, burst: bool = False, name: str | None = None) -> None:
     rooms.ledger.close()
     for module in HEAVY:
         importlib.import_module(module)
+    for kind in registry.GROUPS:
+        registry.available(kind)
     os.nice(10)  # the server and Label Studio answer people; a training may wait
     if not burst:
         threading.Thread(target=_cron, daemon=True, name="cron").start()

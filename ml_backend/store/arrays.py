@@ -32,9 +32,8 @@ class ArrayStore:
         """Keeps arrays of any shapes under a key; a reader sees the old bundle or the new one, never half of one."""
         columns, shapes = {}, {}
         for name, array in arrays.items():
-            flat = np.ascontiguousarray(array)
-            shapes[name] = [flat.dtype.str, list(flat.shape)]
-            columns[name] = pa.array([flat.tobytes()], type=pa.large_binary())
+            shapes[name] = [array.dtype.str, list(array.shape)]
+            columns[name] = pa.array([array.tobytes()], type=pa.large_binary())
         table = pa.table(columns).replace_schema_metadata({"shapes": json.dumps(shapes)})
         buffer = io.BytesIO()
         pq.write_table(table, buffer, compression="zstd", use_dictionary=False)

@@ -42,7 +42,7 @@ class Project(Table):
     token: Mapped[str] = mapped_column(Text, default="")
     label_config: Mapped[str] = mapped_column(Text, default="")
     webhook_secret: Mapped[str] = mapped_column(String(128), index=True)
-    state: Mapped[str] = mapped_column(String(16), default="connected")  # connected | paused | gone
+    state: Mapped[str] = mapped_column(String(16), default="connected")  # connecting | connected | gone
     live_version: Mapped[str | None] = mapped_column(String(128), default=None)
     watermark: Mapped[str | None] = mapped_column(String(64), default=None)  # newest updated_at that sync has seen
     annotators: Mapped[int] = mapped_column(default=1)
