@@ -48,9 +48,11 @@ class Arm:
     studio_project: int = 0
 
 
-def run_demo(*, labels: int, seed: int, output: Path, console: Console) -> dict[str, list[Point]]:
+def run_demo(
+    *, labels: int, seed: int, output: Path, console: Console, rooms: House | None = None
+) -> dict[str, list[Point]]:
     """Labels two fresh projects in parallel, draws their curves and says what the order saved. Returns the curves."""
-    rooms = house()
+    rooms = rooms or house()
     studio = _studio(rooms)
     files, answers, test = _split(rooms, seed)
     policy = Policy(new_labels=STEP, minutes=10_080)

@@ -269,7 +269,7 @@ class Answers:
                 PlanVersion.project_id == project.id, PlanVersion.number == cycle.plan_number
             )
             plan = session.scalar(saved)
-        used = parse_plan(plan.body) if plan is not None else Plan()
+        used = parse_plan(plan.body, saved=True) if plan is not None else Plan()
         return self._fitted.get((project.id, cycle.number), lambda: self._read_fit(project.id, cycle.number, used))
 
     def _read_fit(self, project_id: int, cycle: int, plan: Plan) -> Fitted | None:

@@ -18,7 +18,8 @@ from plugins import registry
 from plugins.contract import FloatArray, IntArray
 from plugins.evidence import Column, Evidence
 
-KEEP_EVIDENCE = 5
+KEEP_EVIDENCE = 5  # trainings; embeddings and history of the whole pool are large
+KEEP_MODELS = 10
 
 
 @dataclass(frozen=True)
@@ -60,7 +61,7 @@ def evidence_key(project_id: int, cycle: int) -> str:
 
 
 def model_key(project_id: int, cycle: int) -> str:
-    return f"projects/{project_id}/models/{cycle}"
+    return f"projects/{project_id}/models/{cycle:06d}"
 
 
 def train(house: House, project_id: int, cycle: int, plan: Plan, pool: Pool, classes: tuple[str, ...]) -> Learned:
@@ -175,5 +176,6 @@ def _evidence(pool: Pool, classes: tuple[str, ...], plan: Plan, columns: dict[st
 
 
 def _forget_old(house: House, project_id: int) -> None:
-    for key in house.arrays.keys(f"projects/{project_id}/evidence")[:-KEEP_EVIDENCE]:
-        house.arrays.delete(key)
+    for what, kept in (("evidence", KEEP_EVIDENCE), ("models", KEEP_MODELS)):
+        for key in house.arrays.keys(f"projects/{project_id}/{what}")[:-kept]:
+            house.arrays.delete(key)

@@ -212,6 +212,9 @@ def loop(studio_server: Any, redis_server: Any, tmp_path: Path) -> Iterator[Loop
         "BASIC_AUTH_PASS": PASSWORD,
         "NEXTLABEL_RECONCILE_SECONDS": "2",
         "PYTHONUNBUFFERED": "1",
+        "LABEL_STUDIO_URL": studio_server.url,
+        "LABEL_STUDIO_API_KEY": studio_server.token,
+        "LOCAL_FILES_DOCUMENT_ROOT": str(studio_server.media_dir),
     }
     settings = Settings(
         _env_file=None,
@@ -222,6 +225,9 @@ def loop(studio_server: Any, redis_server: Any, tmp_path: Path) -> Iterator[Loop
         public_url=environment["NEXTLABEL_URL"],
         basic_auth_user=USER,
         basic_auth_pass=PASSWORD,
+        label_studio_url=studio_server.url,
+        label_studio_api_key=studio_server.token,
+        local_files_document_root=studio_server.media_dir,
     )
     studio = Studio(studio_server.url, studio_server.token)
     loop = Loop(House(settings), studio, {**os.environ, **environment}, tmp_path)
