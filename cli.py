@@ -172,7 +172,7 @@ def status(project: ProjectArgument = None) -> None:
     from sqlalchemy import select
 
     from ml_backend.loop.house import house
-    from ml_backend.loop.publish import remaining
+    from ml_backend.loop.upkeep import remaining
     from ml_backend.store.tables import Cycle
 
     row = _project(project)

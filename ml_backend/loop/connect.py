@@ -12,7 +12,7 @@ from ml_backend.loop import jobs
 from ml_backend.loop.cycle import run_cycle
 from ml_backend.loop.house import House
 from ml_backend.loop.plan import Plan, read_plan, save_plan
-from ml_backend.loop.publish import reassert
+from ml_backend.loop.upkeep import reassert
 from ml_backend.store.ledger import current_plan, record_change
 from ml_backend.store.tables import Cycle, Project
 from ml_backend.studio.client import Studio

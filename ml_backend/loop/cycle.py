@@ -173,7 +173,8 @@ def _close(
                 solve_problems(session, project_id, f"plugin_{name}")
         for kind in ("cycle_failed", "version_lost"):
             solve_problems(session, project_id, kind)
-        log.info("published", project=project_id, version=cycle.model_version, **turn.seconds)
+        said = {"version": cycle.model_version, "labels": cycle.labels, "features": cycle.features}
+        log.info("published", project=project_id, **said, seconds=turn.seconds)
 
 
 def _fail(turn: Turn, project_id: int, message: str) -> None:

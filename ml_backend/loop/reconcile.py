@@ -11,8 +11,9 @@ from ml_backend.loop import jobs
 from ml_backend.loop.house import House
 from ml_backend.loop.plan import read_plan
 from ml_backend.loop.policy import Decision, Standing, decide
-from ml_backend.loop.publish import extend, prune, ranking_key, reassert
+from ml_backend.loop.publish import ranking_key
 from ml_backend.loop.sync import ProjectGoneError, UnusableProjectError, sync
+from ml_backend.loop.upkeep import extend, prune, reassert
 from ml_backend.store.ledger import newest_cycle, note_problem, publication
 from ml_backend.store.tables import Cycle, Event, Item, Project, now
 from ml_backend.studio.client import StudioError

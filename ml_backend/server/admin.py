@@ -10,7 +10,7 @@ from sqlalchemy import func, select
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
-from ml_backend.loop import jobs, publish
+from ml_backend.loop import jobs, publish, upkeep
 from ml_backend.loop.house import House
 from ml_backend.loop.plan import (
     Plan,
@@ -107,7 +107,7 @@ def project(session: Open, project: Known) -> ProjectView:
     statuses = select(Item.status, func.count()).where(Item.project_id == project.id).group_by(Item.status)
     kinds = select(Problem.kind, func.count()).where(Problem.project_id == project.id, Problem.solved_at.is_(None))
     cycle, plan = newest_cycle(session, project.id), current_plan(session, project.id)
-    left, unpublished = publish.remaining(session, project.id)
+    left, unpublished = upkeep.remaining(session, project.id)
     return ProjectView(
         **ProjectSummary.model_validate(project).model_dump(),
         annotators=project.annotators,

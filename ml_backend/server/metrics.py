@@ -12,7 +12,7 @@ from sqlalchemy.orm import Session
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from ml_backend.loop.house import House
-from ml_backend.loop.publish import remaining
+from ml_backend.loop.upkeep import remaining
 from ml_backend.store.ledger import newest_cycle
 from ml_backend.store.tables import Cycle, Problem, Project
 

@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 
 import structlog
 
-from ml_backend.loop import events, publish
+from ml_backend.loop import events, upkeep
 from ml_backend.loop.answers import Answers
 from ml_backend.loop.events import Hint
 from ml_backend.loop.house import House
@@ -160,7 +160,7 @@ class Hooks:
         if now is None or now.state != "connected" or _agree(theirs, now):
             return
         try:
-            done = publish.reassert(self.house, project_id)
+            done = upkeep.reassert(self.house, project_id)
         except StudioError as error:
             log.warning("reassert_failed", project=project_id, error=str(error), remedy="the reconcile tries again")
             return

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import threading
+from datetime import timedelta
 from functools import partial
 
 import pytest
 
+from ml_backend.loop.cycle import run_cycle
 from ml_backend.loop.jobs import request_cycle
 from ml_backend.loop.plan import ChosenScorer, ColdStart, Plan, Policy, changed_plan, read_plan
-from ml_backend.loop.publish import extend, reassert, rollback
+from ml_backend.loop.publish import rollback
 from ml_backend.loop.switch import switch_plan
 from ml_backend.loop.sync import sync
+from ml_backend.loop.upkeep import KEEP_VERSIONS, extend, prune, reassert
 from ml_backend.studio.client import Studio
 from tests.loop.conftest import Loop, sign_up, until
 
@@ -163,7 +166,8 @@ def test_labels_given_in_label_studio_start_the_next_cycle(loop: Loop) -> None:
 
 
 def test_a_head_that_runs_low_is_extended_with_the_same_order(loop: Loop, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("ml_backend.loop.publish.head_length", lambda *_: 10)
+    for module in ("publish", "upkeep"):
+        monkeypatch.setattr(f"ml_backend.loop.{module}.head_length", lambda *_: 10)
     loop.create(40)
     loop.start_backend()
     loop.connect(QUIET)
@@ -175,3 +179,26 @@ def test_a_head_that_runs_low_is_extended_with_the_same_order(loop: Loop, monkey
     order = loop.order()
     assert len(order) == 20
     assert served + loop.next_ids(14) == order
+
+
+def test_old_versions_are_pruned_in_quiet_times_and_the_live_one_never(
+    loop: Loop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    loop.create(30)
+    loop.start_backend()
+    first = loop.connect(QUIET)
+    assert first.cycle is not None
+    for _ in range(7):
+        run_cycle(loop.house, loop.project, "train", "test")
+    assert prune(loop.house, loop.project, loop.studio) == [], "someone was at work a moment ago"
+    monkeypatch.setattr("ml_backend.loop.upkeep.QUIET", timedelta(0))
+    assert first.cycle.model_version is not None
+    rollback(loop.house, loop.project, first.cycle.model_version, author="test")
+    pruned = prune(loop.house, loop.project, loop.studio)
+    assert len(pruned) == 3
+    assert first.cycle.model_version not in pruned
+    kept = loop.studio.model_versions(loop.number)
+    assert len(kept) == KEEP_VERSIONS
+    assert not set(kept) & set(pruned)
+    assert loop.studio.project(loop.number)["model_version"] == first.cycle.model_version
+    assert serves(loop, loop.order())
