@@ -23,6 +23,7 @@ class Hint:
 
     task_id: int | None = None
     annotation_id: int | None = None
+    skipped: bool = False
 
 
 def receive(house: House, project_id: int, action: str, hints: list[Hint]) -> str:
@@ -34,13 +35,20 @@ def receive(house: House, project_id: int, action: str, hints: list[Hint]) -> st
         project = session.get_one(Project, project_id)
         rows = hints or [Hint()]
         session.add_all(
-            Event(project_id=project_id, action=action, task_id=h.task_id, annotation_id=h.annotation_id) for h in rows
+            Event(
+                project_id=project_id,
+                action=action,
+                task_id=hint.task_id,
+                annotation_id=hint.annotation_id,
+                skipped=hint.skipped,
+            )
+            for hint in rows
         )
         session.flush()
         _, plan = read_plan(session, project_id)
         newest = newest_cycle(session, project_id, kind="train")
         query = select(func.count()).select_from(Event)
-        query = query.where(Event.project_id == project_id, Event.action.in_(LABEL_ACTIONS))
+        query = query.where(Event.project_id == project_id, Event.action.in_(LABEL_ACTIONS), ~Event.skipped)
         if newest is not None:
             query = query.where(Event.received_at >= newest.started_at)
         fresh = session.scalar(query) or 0

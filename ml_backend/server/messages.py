@@ -65,6 +65,7 @@ class WebhookProject(_Message):
 class NamedAnnotation(_Message):
     id: Id | None = None
     task: Any = None
+    was_cancelled: Any = None
 
     @property
     def task_id(self) -> int | None:

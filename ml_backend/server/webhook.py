@@ -171,7 +171,8 @@ class Hooks:
 def hints_of(message: WebhookMessage) -> list[Hint]:
     """The annotations that it names, with their tasks where it tells them; tasks themselves are not listed, since a
     list of them only says that the pool changed."""
-    return [Hint(named.task_id, named.id) for named in (*message.annotation, *message.annotations)]
+    named = (*message.annotation, *message.annotations)
+    return [Hint(one.task_id, one.id, one.was_cancelled is True) for one in named]
 
 
 def _may(action: str, headers: Mapping[str, str], project: Project, open_house: bool) -> bool:

@@ -158,6 +158,7 @@ class Event(Table):
     action: Mapped[str] = mapped_column(String(64))
     task_id: Mapped[int | None] = mapped_column(BigInteger, default=None)
     annotation_id: Mapped[int | None] = mapped_column(BigInteger, default=None)
+    skipped: Mapped[bool] = mapped_column(default=False)  # a skip teaches nothing, so it never trains
     received_at: Mapped[datetime] = mapped_column(default=now)
 
 

@@ -79,6 +79,14 @@ def test_enough_labels_ask_for_one_training(
     assert len(rooms.queue.jobs) == 1
 
 
+def test_skips_never_train(client: TestClient, rooms: House, project: int, secret: dict[str, str]) -> None:
+    given = rooms.settings.start_training_each_n_updates + 3
+    for _ in range(given):
+        client.post("/webhook", json=payload("annotation_skipped"), headers=secret)
+    until(lambda: len(recorded(rooms)) == given)
+    assert wishes(rooms, project) == {}
+
+
 def test_start_training_is_queued_and_told(
     client: TestClient, rooms: House, project: int, secret: dict[str, str]
 ) -> None:

@@ -81,6 +81,7 @@ def upgrade() -> None:
         sa.Column("action", sa.String(length=64), nullable=False),
         sa.Column("task_id", sa.BigInteger(), nullable=True),
         sa.Column("annotation_id", sa.BigInteger(), nullable=True),
+        sa.Column("skipped", sa.Boolean(), nullable=False),
         sa.Column("received_at", sa.DateTime(timezone=True), nullable=False),
         sa.ForeignKeyConstraint(["project_id"], ["projects.id"], ondelete="CASCADE"),
         sa.PrimaryKeyConstraint("id"),
