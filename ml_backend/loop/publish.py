@@ -19,6 +19,8 @@ from ml_backend.studio.client import Studio, StudioError
 from ml_backend.studio.labels import ImageClassification, check_prediction, choice_result
 from plugins.contract import FloatArray
 
+VALUE, PERCENTILE, WEIGHT = "value:", "percentile:", "weight:"  # + scorer, columns of a ranking's arrays
+
 
 class PublishError(Exception):
     """Nothing was switched: the version that was live still is."""
@@ -59,6 +61,10 @@ def publish(
     arrays: Arrays = {"task_id": np.asarray(task_ids)[order]}
     if probabilities is not None:
         arrays["probabilities"] = np.asarray(probabilities)[order]
+    for column in ranking.columns:  # what an item that is written later needs for its explanation
+        arrays[f"{VALUE}{column.name}"] = column.scores.values[order]
+        arrays[f"{PERCENTILE}{column.name}"] = column.percentiles[order]
+        arrays[f"{WEIGHT}{column.name}"] = np.array(column.weight)
     house.arrays.write(ranking_key(cycle.project_id, version), arrays)
     with house.ledger.session() as session:
         head = min(len(order), head_length(ranking.batch, project.annotators))
@@ -68,7 +74,10 @@ def publish(
         )
         session.add(staged)
         session.flush()
-        session.add_all(_reasons(staged.id, ranking, rows))
+        session.add_all(
+            published_item(staged.id, rank, row, ranking.reason(rank), ranking.detail(rank))
+            for rank, row in enumerate(rows)
+        )
     _write(studio, project.studio_id, version, rows)
     _switch(studio, project.studio_id, version, plan.show_predictions)
     with house.ledger.session() as session:
@@ -80,8 +89,11 @@ def publish(
 def predictions(
     config: ImageClassification, version: str, arrays: Arrays, start: int, stop: int
 ) -> list[dict[str, Any]]:
+    """Rows for Label Studio's bulk import, each checked: ranks start .. stop of a ranking's arrays."""
     total = len(arrays["task_id"])
     probabilities = arrays.get("probabilities")
+    if probabilities is not None and probabilities.shape[1] != len(config.classes):
+        probabilities = None  # the config has other classes than the model, until the next training
     rows = []
     for rank in range(start, stop):
         result: list[dict[str, Any]] = []
@@ -99,20 +111,21 @@ def predictions(
     return rows
 
 
-def _reasons(publication_id: int, ranking: Ranking, rows: list[dict[str, Any]]) -> list[PublishedItem]:
-    return [
-        PublishedItem(
-            publication_id=publication_id,
-            task_id=row["task"],
-            rank=rank,
-            score=row["score"],
-            label=row["result"][0]["value"]["choices"][0] if row["result"] else None,
-            confidence=row["result"][0].get("score") if row["result"] else None,
-            reason=ranking.reason(rank),
-            detail=ranking.detail(rank),
-        )
-        for rank, row in enumerate(rows)
-    ]
+def published_item(
+    publication_id: int, rank: int, row: dict[str, Any], reason: str, detail: dict[str, Any]
+) -> PublishedItem:
+    """The ledger's row on why one prediction stands where it stands."""
+    result = row["result"]
+    return PublishedItem(
+        publication_id=publication_id,
+        task_id=row["task"],
+        rank=rank,
+        score=row["score"],
+        label=result[0]["value"]["choices"][0] if result else None,
+        confidence=result[0].get("score") if result else None,
+        reason=reason,
+        detail=detail,
+    )
 
 
 def _write(studio: Studio, studio_id: int, version: str, rows: list[dict[str, Any]]) -> None:

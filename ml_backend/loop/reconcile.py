@@ -11,12 +11,13 @@ from ml_backend.loop import jobs
 from ml_backend.loop.house import House
 from ml_backend.loop.plan import read_plan
 from ml_backend.loop.policy import Decision, Standing, decide
-from ml_backend.loop.publish import ranking_key
+from ml_backend.loop.publish import PublishError, ranking_key
 from ml_backend.loop.sync import ProjectGoneError, UnusableProjectError, sync
 from ml_backend.loop.upkeep import extend, prune, reassert
 from ml_backend.store.ledger import newest_cycle, note_problem, publication
 from ml_backend.store.tables import Cycle, Event, Item, Project, now
 from ml_backend.studio.client import StudioError
+from ml_backend.studio.labels import ConfigError
 
 log = structlog.get_logger()
 
@@ -36,7 +37,7 @@ def reconcile(house: House, project_id: int) -> Decision:
         if not jobs.is_running(house, project_id):
             sync(house, studio, project_id)
             prune(house, project_id, studio)
-    except (ProjectGoneError, UnusableProjectError, StudioError) as error:
+    except (ProjectGoneError, UnusableProjectError, StudioError, PublishError, ConfigError) as error:
         log.warning("reconcile_stopped", project=project_id, error=str(error))
         with house.ledger.session() as session:
             note_problem(session, project_id, "reconcile_stopped", str(error))

@@ -11,7 +11,17 @@ from sqlalchemy.orm import Session
 
 from ml_backend.loop.house import House
 from ml_backend.loop.plan import changed_plan, read_plan, save_plan
-from ml_backend.loop.publish import PublishError, head_length, predictions, ranking_key
+from ml_backend.loop.publish import (
+    PERCENTILE,
+    VALUE,
+    WEIGHT,
+    PublishError,
+    head_length,
+    predictions,
+    published_item,
+    ranking_key,
+)
+from ml_backend.store.arrays import Arrays
 from ml_backend.store.ledger import note_problem, publication
 from ml_backend.store.tables import Cycle, Item, Project, Publication, PublishedItem, now
 from ml_backend.studio.client import Studio, StudioError
@@ -100,31 +110,42 @@ def extend(house: House, project_id: int, studio: Studio) -> int:
     if arrays is None:
         raise PublishError(f"The ranking of {live.model_version} is gone from the array store; it cannot be extended.")
     stop = min(live.total, live.published + head)
-    rows = predictions(config, live.model_version, arrays, live.published, stop)
-    created = studio.import_predictions(project.studio_id, rows)
+    with house.ledger.session() as session:
+        waiting = set(
+            session.scalars(
+                select(Item.task_id).where(
+                    Item.project_id == project_id, Item.status.in_(("unlabeled", "skipped")), Item.content.is_not(None)
+                )
+            )
+        )
+    ranked = enumerate(predictions(config, live.model_version, arrays, live.published, stop), start=live.published)
+    rows = {rank: row for rank, row in ranked if row["task"] in waiting}
+    created = studio.import_predictions(project.studio_id, list(rows.values())) if rows else 0
     if created != len(rows):
         raise PublishError(f"Label Studio kept {created} of {len(rows)} predictions that extend {live.model_version}.")
     with house.ledger.session() as session:
-        row = publication(session, project_id, live.model_version)
-        if row is not None:
-            row.published = stop
-        for rank, prediction in enumerate(rows, start=live.published):
-            session.add(_later(live.id, rank, prediction))
+        session.get_one(Publication, live.id).published = stop
+        for rank, row in rows.items():
+            detail = _detail(arrays, rank)
+            stands = ", ".join(f"{name}: percentile {part['percentile']:.2f}" for name, part in detail.items())
+            reason = f"rank {rank} of the same ranking, written when the head ran low; {stands or 'drawn at random'}"
+            session.add(published_item(live.id, rank, row, reason, detail))
     log.info("extended", project=project_id, version=live.model_version, items=len(rows))
     return len(rows)
 
 
-def _later(publication_id: int, rank: int, row: dict[str, Any]) -> PublishedItem:
-    result = row["result"]
-    return PublishedItem(
-        publication_id=publication_id,
-        task_id=row["task"],
-        rank=rank,
-        score=row["score"],
-        label=result[0]["value"]["choices"][0] if result else None,
-        confidence=result[0].get("score") if result else None,
-        reason=f"rank {rank} of the same ranking, written when the head ran low",
-    )
+def _detail(arrays: Arrays, rank: int) -> dict[str, Any]:
+    """Each scorer's value, percentile and weight for a rank, from the arrays of the ranking."""
+    names = [name.removeprefix(VALUE) for name in arrays if name.startswith(VALUE)]
+    return {
+        name: {
+            "value": float(arrays[VALUE + name][rank]),
+            "percentile": float(arrays[PERCENTILE + name][rank]),
+            "weight": float(arrays[WEIGHT + name]),
+            "reason": "",
+        }
+        for name in names
+    }
 
 
 def prune(house: House, project_id: int, studio: Studio) -> list[str]:

@@ -15,6 +15,7 @@ from ml_backend.loop.publish import rollback
 from ml_backend.loop.switch import switch_plan
 from ml_backend.loop.sync import sync
 from ml_backend.loop.upkeep import KEEP_VERSIONS, extend, prune, reassert
+from ml_backend.store.tables import PublishedItem
 from ml_backend.studio.client import Studio
 from tests.loop.conftest import Loop, sign_up, until
 
@@ -168,7 +169,8 @@ def test_labels_given_in_label_studio_start_the_next_cycle(loop: Loop) -> None:
 def test_a_head_that_runs_low_is_extended_with_the_same_order(loop: Loop, monkeypatch: pytest.MonkeyPatch) -> None:
     for module in ("publish", "upkeep"):
         monkeypatch.setattr(f"ml_backend.loop.{module}.head_length", lambda *_: 10)
-    loop.create(40)
+    loop.create(60)
+    loop.label_some(20)
     loop.start_backend()
     loop.connect(QUIET)
     assert len(loop.order()) == 10
@@ -179,6 +181,10 @@ def test_a_head_that_runs_low_is_extended_with_the_same_order(loop: Loop, monkey
     order = loop.order()
     assert len(order) == 20
     assert served + loop.next_ids(14) == order
+    with loop.house.ledger.session() as session:
+        later = session.query(PublishedItem).filter_by(rank=15).one()
+        assert 0 <= later.detail["margin"]["percentile"] <= 1
+        assert "rank 15" in later.reason
 
 
 def test_old_versions_are_pruned_in_quiet_times_and_the_live_one_never(
