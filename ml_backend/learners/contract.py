@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import math
 from abc import abstractmethod
 from collections.abc import Sequence
@@ -17,13 +18,39 @@ from plugins.contract import ConfigT, FloatArray, IntArray, Plugin
 
 @dataclass(frozen=True)
 class Images:
-    """n images: `contents` are the SHA-256 of the files' bytes (the cache key), `paths` where they lie."""
+    """n images: `contents` are SHA-256 sums (the cache key) of files at `paths`, or of rows of `pixels` in memory.
+
+    pixels: (n, height, width, channels) uint8, 1 or 3 channels; `paths` is empty then.
+    """
 
     contents: Sequence[str]
     paths: Sequence[Path]
+    pixels: NDArray[np.uint8] | None = None
 
     def __len__(self) -> int:
         return len(self.contents)
+
+    @classmethod
+    def in_memory(cls, pixels: NDArray[np.uint8]) -> Images:
+        """Images that were decoded before: a benchmark's data set, say."""
+        return cls([hashlib.sha256(picture.tobytes()).hexdigest() for picture in pixels], [], pixels)
+
+    def take(self, items: IntArray) -> Images:
+        """The images at positions `items`, in that order."""
+        chosen = np.asarray(items).tolist()
+        contents = [self.contents[i] for i in chosen]
+        if self.pixels is not None:
+            return Images(contents, [], self.pixels[np.asarray(items, dtype=np.int64)])
+        return Images(contents, [self.paths[i] for i in chosen])
+
+    def __add__(self, other: Images) -> Images:
+        """These images, then the others; both on disk or both in memory, all of one size."""
+        contents = [*self.contents, *other.contents]
+        if self.pixels is None or other.pixels is None:
+            if self.pixels is not None or other.pixels is not None:
+                raise ValueError("Images in memory and images in files cannot be joined; read the files first.")
+            return Images(contents, [*self.paths, *other.paths])
+        return Images(contents, [], np.concatenate([self.pixels, other.pixels]))
 
 
 class Observer(Protocol):

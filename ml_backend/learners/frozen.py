@@ -79,7 +79,7 @@ class Frozen(Learner[FrozenConfig]):
     ) -> Fit:
         """See Learner.fit; the observer hears the first `history` solver iterations."""
         labels, config = checked_labels(labels, labeled, classes), self.config
-        both = Images([*labeled.contents, *pool.contents], [*labeled.paths, *pool.paths])
+        both = labeled + pool
         chosen = choose(config, both, self.scope, store)
         vectors = embed(chosen.features, both, store)
         known, rest = vectors[: len(labels)], vectors[len(labels) :]

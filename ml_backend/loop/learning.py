@@ -161,8 +161,7 @@ def _positions(known: NDArray[Any], wanted: NDArray[Any]) -> NDArray[np.int64]:
 
 
 def _only(images: Images, mask: NDArray[np.bool_]) -> Images:
-    chosen = np.flatnonzero(mask).tolist()
-    return Images([images.contents[i] for i in chosen], [images.paths[i] for i in chosen])
+    return images.take(np.flatnonzero(mask))
 
 
 def _evidence(pool: Pool, classes: tuple[str, ...], plan: Plan, columns: dict[str, Any]) -> Evidence:
