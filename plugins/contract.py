@@ -36,10 +36,14 @@ class PluginError(Exception):
 
 @dataclass(frozen=True)
 class Scores:
-    """values: (N,) float64, finite, higher = label sooner; reason(i): one sentence on item i, made on demand."""
+    """values: (N,) float64, finite, higher = label sooner; reason(i): one sentence on item i, made on demand.
+
+    notes: sentences on the whole pool, for the person who chooses the plan.
+    """
 
     values: FloatArray
     reason: Callable[[int], str]
+    notes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)

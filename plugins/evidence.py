@@ -16,10 +16,15 @@ Column = Array | Callable[[], Array]
 COLUMNS: dict[str, str] = {
     "task_id": "(N,) Label Studio's task ids",
     "probabilities": "(N, C) class probabilities, rows sum to 1",
+    "expected_probabilities": "(N, C) class probabilities, mean over dropout passes",
+    "expected_entropy": "(N,) entropy of a dropout pass in nats, mean over passes",
     "embeddings": "(N, D) float32 features of the pool",
     "label_history": "(N, T) label predicted at each training epoch",
+    "images": "(N, H, W, channels) uint8 small pictures of the pool",
+    "truth": "(N,) true class index; only a simulation knows it",
     "labels": "(L,) class index of each labeled item",
     "labeled_embeddings": "(L, D) float32 features of the labeled items",
+    "labeled_images": "(L, H, W, channels) uint8 small pictures of the labeled items",
     "counts": "(C,) labels per class so far",
 }
 
@@ -90,6 +95,8 @@ class Evidence:
     def _fail(self, name: str) -> None:
         able = sorted(learner for learner, columns in self._source.providers.items() if name in columns)
         remedy = f"Learners that provide it: {', '.join(able)}." if able else "No installed learner provides it."
+        if name == "truth":
+            remedy = "Only a simulation knows it; take the plugin out of the plan."
         who = f"Plugin '{self._plugin}'" if self._plugin else "The caller"
         raise MissingColumnError(f"{who} needs the evidence column '{name}', which this cycle does not have. {remedy}")
 
@@ -105,6 +112,14 @@ class Evidence:
         return self.column("probabilities")
 
     @property
+    def expected_probabilities(self) -> Array:
+        return self.column("expected_probabilities")
+
+    @property
+    def expected_entropy(self) -> Array:
+        return self.column("expected_entropy")
+
+    @property
     def embeddings(self) -> Array:
         return self.column("embeddings")
 
@@ -113,12 +128,24 @@ class Evidence:
         return self.column("label_history")
 
     @property
+    def images(self) -> Array:
+        return self.column("images")
+
+    @property
+    def truth(self) -> Array:
+        return self.column("truth")
+
+    @property
     def labels(self) -> Array:
         return self.column("labels")
 
     @property
     def labeled_embeddings(self) -> Array:
         return self.column("labeled_embeddings")
+
+    @property
+    def labeled_images(self) -> Array:
+        return self.column("labeled_images")
 
     @property
     def counts(self) -> Array:

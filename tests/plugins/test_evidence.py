@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from plugins.evidence import Evidence, MissingColumnError, uniform_by_id
+from plugins.evidence import COLUMNS, Evidence, MissingColumnError, uniform_by_id
 
 PROVIDERS = {"frozen": {"probabilities", "embeddings"}, "finetune": {"probabilities"}}
 
@@ -21,6 +21,18 @@ def test_missing_column_names_plugin_column_and_providers() -> None:
         some.for_plugin("margin", {"probabilities"})
     with pytest.raises(MissingColumnError, match=r"The caller needs .*No installed learner provides it"):
         some.column("label_history")
+
+
+def test_missing_truth_says_that_only_a_simulation_knows_it() -> None:
+    some = Evidence({"task_id": np.arange(3)}, classes=("a",), providers=PROVIDERS)
+    with pytest.raises(MissingColumnError, match=r"'oracle' needs the evidence column 'truth'.*Only a simulation"):
+        some.for_plugin("oracle", {"truth"})
+
+
+@pytest.mark.parametrize("name", COLUMNS)
+def test_every_column_has_an_accessor(name: str) -> None:
+    column = np.arange(3)
+    assert np.array_equal(getattr(Evidence({"task_id": np.arange(3), name: column}, classes=("a",)), name), column)
 
 
 def test_a_plugin_reads_only_what_it_declares() -> None:
