@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ml_backend.learners.contract import Accuracy, Images, Learner
+from ml_backend.learners.contract import Accuracy, FeatureStore, Fit, Images, Learner
 from ml_backend.loop.house import House
 from ml_backend.loop.plan import Plan
 from ml_backend.loop.pool import Pool
@@ -64,27 +64,42 @@ def model_key(project_id: int, cycle: int) -> str:
     return f"projects/{project_id}/models/{cycle:06d}"
 
 
-def train(house: House, project_id: int, cycle: int, plan: Plan, pool: Pool, classes: tuple[str, ...]) -> Learned:
-    """Fits the plan's learner and keeps model and evidence. With fewer than two classes there is nothing to fit."""
-    if np.count_nonzero(pool.counts) < 2:
-        return Learned(_evidence(pool, classes, plan, {}), None, None)
-    learner = make_learner(plan, project_id)
-    history = LabelHistory(len(classes))
-    fit = learner.fit(
-        pool.labeled_images, pool.labels, pool.images, classes, store=house.features, seed=plan.seed, observer=history
-    )
+def learn(
+    learner: Learner[Any],
+    pool: Pool,
+    classes: tuple[str, ...],
+    store: FeatureStore,
+    *,
+    seed: int,
+    observe: bool = True,
+) -> tuple[Fit, Arrays]:
+    """Fits on the labels; returns the fit and the evidence columns that it gives on the pool.
+
+    observe: whether the label history is recorded, which costs a network one inference of the pool per epoch.
+    """
+    history = LabelHistory(len(classes)) if observe else None
+    fit = learner.fit(pool.labeled_images, pool.labels, pool.images, classes, store=store, seed=seed, observer=history)
     columns: Arrays = {
         "probabilities": np.asarray(fit.probabilities, dtype=np.float32),
         "embeddings": np.asarray(fit.embeddings, dtype=np.float32),
-        "label_history": history.matrix(len(pool.task_id)),
         "labeled_embeddings": np.asarray(fit.labeled_embeddings, dtype=np.float32),
     }
+    if history is not None:
+        columns["label_history"] = history.matrix(len(pool.task_id))
+    return fit, columns
+
+
+def train(house: House, project_id: int, cycle: int, plan: Plan, pool: Pool, classes: tuple[str, ...]) -> Learned:
+    """Fits the plan's learner and keeps model and evidence. With fewer than two classes there is nothing to fit."""
+    if np.count_nonzero(pool.counts) < 2:
+        return Learned(make_evidence(pool, classes, plan, {}), None, None)
+    fit, columns = learn(make_learner(plan, project_id), pool, classes, house.features, seed=plan.seed)
     ids: Arrays = {"task_id": pool.task_id, "labeled_task_id": pool.labeled_task_id}
     house.arrays.write(evidence_key(project_id, cycle), {**columns, **ids})
     house.arrays.write(model_key(project_id, cycle), fit.model)
     _forget_old(house, project_id)
     return Learned(
-        _evidence(pool, classes, plan, dict(columns)),
+        make_evidence(pool, classes, plan, dict(columns)),
         columns["probabilities"],
         cycle,
         fit.features,
@@ -121,7 +136,7 @@ def recall(
     columns: dict[str, Column] = {"probabilities": probabilities, "label_history": history}
     embedded, labeled = _embeddings(house, learner, kept, known, pool)
     columns |= {"embeddings": embedded, "labeled_embeddings": labeled}
-    return Learned(_evidence(pool, classes, plan, columns), probabilities, trained_in, notes=notes)
+    return Learned(make_evidence(pool, classes, plan, columns), probabilities, trained_in, notes=notes)
 
 
 def _embeddings(
@@ -164,7 +179,8 @@ def _only(images: Images, mask: NDArray[np.bool_]) -> Images:
     return images.take(np.flatnonzero(mask))
 
 
-def _evidence(pool: Pool, classes: tuple[str, ...], plan: Plan, columns: dict[str, Any]) -> Evidence:
+def make_evidence(pool: Pool, classes: tuple[str, ...], plan: Plan, columns: dict[str, Any]) -> Evidence:
+    """Columns of a training, with what is known without one."""
     base: dict[str, Column] = {"task_id": pool.task_id, "counts": pool.counts, "labels": pool.labels}
     learners = {
         name: sorted(getattr(listing.cls, "provides", ()))
