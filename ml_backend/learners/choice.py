@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Literal
 
 import numpy as np
@@ -95,10 +94,10 @@ def _decide(config: FeatureConfig, images: Images, scope: str, store: FeatureSto
         return Chosen(_patches(seen, sample, len(images)), why)
 
 
-def _sample(images: Images) -> list[Path]:
+def _sample(images: Images) -> Images:
     """At most LEARN_FROM different images, the same ones in whatever order they come."""
-    by_content = dict(sorted(zip(images.contents, images.paths, strict=True)))
-    return list(by_content.values())[:LEARN_FROM]
+    _, first = np.unique(np.array(images.contents), return_index=True)
+    return images.take(first[:LEARN_FROM])
 
 
 def _pixels(seen: Survey) -> Pixels:
@@ -107,7 +106,7 @@ def _pixels(seen: Survey) -> Pixels:
     return Pixels(height, width, "RGB" if seen.colour else "L")
 
 
-def _patches(seen: Survey, sample: list[Path], known: int) -> Patches:
+def _patches(seen: Survey, sample: Images, known: int) -> Patches:
     side, mode = min(LARGEST, max(seen.largest, 2)), "RGB" if seen.colour else "L"
     with one_blas_thread():
         filters = patches.learn(read_all(sample, (side, side), mode))  # type: ignore[arg-type]  # one of the two modes

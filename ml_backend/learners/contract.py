@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import math
 from abc import abstractmethod
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, ClassVar, Protocol
@@ -27,12 +27,29 @@ class Images:
     paths: Sequence[Path]
     pixels: NDArray[np.uint8] | None = None
 
+    def __post_init__(self) -> None:
+        if self.pixels is None:
+            if len(self.paths) != len(self.contents):
+                raise ValueError(f"{len(self.contents)} contents came with {len(self.paths)} paths; give one of each.")
+            return
+        shape, kind = self.pixels.shape, self.pixels.dtype
+        if len(shape) != 4 or shape[3] not in (1, 3) or kind != np.uint8:
+            raise ValueError(
+                f"Images in memory came as an array of shape {shape} and type {kind}; give (n, height, width, "
+                "channels) uint8 with 1 or 3 channels."
+            )
+        if shape[0] != len(self.contents) or len(self.paths):
+            raise ValueError(
+                f"{shape[0]} images in memory came with {len(self.contents)} contents and {len(self.paths)} paths; "
+                "give one content for each and no path."
+            )
+
     def __len__(self) -> int:
         return len(self.contents)
 
     @classmethod
     def in_memory(cls, pixels: NDArray[np.uint8]) -> Images:
-        """Images that were decoded before: a benchmark's data set, say."""
+        """Images that were decoded before, (n, height, width, channels): a benchmark's data set, say."""
         return cls([hashlib.sha256(picture.tobytes()).hexdigest() for picture in pixels], [], pixels)
 
     def take(self, items: IntArray) -> Images:
@@ -43,13 +60,27 @@ class Images:
             return Images(contents, [], self.pixels[np.asarray(items, dtype=np.int64)])
         return Images(contents, [self.paths[i] for i in chosen])
 
+    def blocks(self, size: int) -> Iterator[Images]:
+        """The same images, `size` at a time and in order; nothing in memory is copied."""
+        for start in range(0, len(self), size):
+            part = slice(start, start + size)
+            pixels = None if self.pixels is None else self.pixels[part]
+            yield Images(self.contents[part], self.paths[part], pixels)
+
     def __add__(self, other: Images) -> Images:
-        """These images, then the others; both on disk or both in memory, all of one size."""
+        """These images, then the others; both on disk or both in memory, all of one size. None at all joins either."""
+        if not len(self) or not len(other):
+            return self if len(self) else other
         contents = [*self.contents, *other.contents]
-        if self.pixels is None or other.pixels is None:
-            if self.pixels is not None or other.pixels is not None:
-                raise ValueError("Images in memory and images in files cannot be joined; read the files first.")
+        if self.pixels is None and other.pixels is None:
             return Images(contents, [*self.paths, *other.paths])
+        if self.pixels is None or other.pixels is None:
+            raise ValueError("Images in memory and images in files cannot be joined; read the files first.")
+        if self.pixels.shape[1:] != other.pixels.shape[1:]:
+            raise ValueError(
+                f"Images in memory of shape {self.pixels.shape[1:]} and {other.pixels.shape[1:]} cannot be joined; "
+                "bring them to one size first."
+            )
         return Images(contents, [], np.concatenate([self.pixels, other.pixels]))
 
 

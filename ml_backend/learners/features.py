@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import hashlib
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -40,8 +39,8 @@ class Features(ABC):
     title: str
 
     @abstractmethod
-    def encode(self, paths: Sequence[Path]) -> Vectors:
-        """(n, width) float32 of n image files; UnreadableImageError names a file that cannot be decoded."""
+    def encode(self, images: Images) -> Vectors:
+        """(n, width) float32 of n > 0 images; UnreadableImageError names a file that cannot be decoded."""
 
     @abstractmethod
     def arrays(self) -> Arrays:
@@ -65,9 +64,9 @@ class Pixels(Features):
         channels = 1 if self.mode == "L" else 3
         return f"raw pixels ({self.height * self.width * channels})"
 
-    def encode(self, paths: Sequence[Path]) -> Vectors:
-        images = read_all(paths, (self.height, self.width), self.mode)
-        return images.reshape(len(images), -1).astype(np.float32) / np.float32(255)
+    def encode(self, images: Images) -> Vectors:
+        pixels = read_all(images, (self.height, self.width), self.mode)
+        return pixels.reshape(len(pixels), -1).astype(np.float32) / np.float32(255)
 
     def arrays(self) -> Arrays:
         return {
@@ -99,12 +98,12 @@ class Patches(Features):
         learned = count(self.learned_from)
         return f"k-means patch features ({self.filters.width}), learned from {learned} of this project's images"
 
-    def encode(self, paths: Sequence[Path]) -> Vectors:
-        def one(block: Sequence[Path]) -> Vectors:
+    def encode(self, images: Images) -> Vectors:
+        def one(block: Images) -> Vectors:
             return patches.encode(read_all(block, (self.side, self.side), self.mode, workers=1), self.filters)
 
         with one_blas_thread(), ThreadPoolExecutor(cores()) as pool:
-            return np.concatenate(list(pool.map(one, _slices(paths, BATCH))))
+            return np.concatenate(list(pool.map(one, images.blocks(BATCH))))
 
     def arrays(self) -> Arrays:
         return {
@@ -133,11 +132,11 @@ class Backbone(Features):
     def title(self) -> str:  # type: ignore[override]
         return f"ResNet-18 features (512) at {self.side} px"
 
-    def encode(self, paths: Sequence[Path]) -> Vectors:
+    def encode(self, images: Images) -> Vectors:
         from ml_backend.learners.backbone import network  # seconds of import, only where it is used
 
         model = network(self.fingerprint, self.file)
-        return np.concatenate([model(read_all(b, (self.side, self.side), "RGB")) for b in _slices(paths, 256)])
+        return np.concatenate([model(read_all(b, (self.side, self.side), "RGB")) for b in images.blocks(256)])
 
     def arrays(self) -> Arrays:
         return {
@@ -145,11 +144,6 @@ class Backbone(Features):
             "size": np.array([self.side]),
             "fingerprint": np.array([self.fingerprint]),
         }
-
-
-def _slices(paths: Sequence[Path], size: int) -> Iterator[Sequence[Path]]:
-    for start in range(0, len(paths), size):
-        yield paths[start : start + size]
 
 
 def weights_state(fingerprint: str) -> str:
@@ -192,7 +186,7 @@ def embed(features: Features, images: Images, store: FeatureStore) -> Vectors:
     fresh: list[Vectors] = []
     for start in range(0, len(wanted), SHARD):
         block = wanted[start : start + SHARD]
-        fresh.append(features.encode([images.paths[i] for _, i in block]))
+        fresh.append(features.encode(images.take(np.array([i for _, i in block]))))
         store.add(features.id, [content for content, _ in block], fresh[-1])
     new = np.concatenate(fresh)
     if len(missing) == len(images):

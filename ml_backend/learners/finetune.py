@@ -81,9 +81,8 @@ class FineTune(Learner[FineTuneConfig]):
         out = held_out_part(labels[order], self.config.held_out, seed)
         within = np.setdiff1d(np.arange(len(labels)), out)
         side = self.config.side or _side(labeled)
-        paths = [labeled.paths[i] for i in order]
-        known, rest = network.Pictures(paths, side), network.Pictures(list(pool.paths), side)
-        training = network.Pictures([paths[i] for i in within], side)
+        known, rest = network.Pictures(labeled.take(order), side), network.Pictures(pool, side)
+        training = network.Pictures(labeled.take(order[within]), side)
 
         with network.seeded(seed):
             model, origin = self._start(len(classes), side)
@@ -120,7 +119,7 @@ class FineTune(Learner[FineTuneConfig]):
         classes, side = (int(number) for number in model["shape"])
         arrays = {name.removeprefix(PREFIX): array for name, array in model.items() if name.startswith(PREFIX)}
         restored = network.from_arrays(arrays, classes, side)
-        return _softmax(network.infer(restored, network.Pictures(list(images.paths), side))[0])
+        return _softmax(network.infer(restored, network.Pictures(images, side))[0])
 
     def _start(self, classes: int, side: int) -> tuple[nn.Module, str]:
         from ml_backend.learners import backbone, network
@@ -142,7 +141,7 @@ class FineTune(Learner[FineTuneConfig]):
 
 def _side(images: Images) -> int:
     """The largest side of the images up to 64 px (at least 8), else 128 px."""
-    largest = survey(images.paths).largest
+    largest = survey(images).largest
     return 128 if largest > 64 else max(8, largest)
 
 

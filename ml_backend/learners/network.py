@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -15,6 +14,7 @@ from torch import nn
 from torch.nn import functional
 from torchvision.models import resnet18
 
+from ml_backend.learners.contract import Images
 from ml_backend.learners.pixels import Bytes, read_all
 from plugins.contract import IntArray
 
@@ -38,20 +38,20 @@ class Schedule:
 
 
 class Pictures:
-    """n image files as (side, side, 3) uint8, kept decoded while they fit into memory."""
+    """n images as (side, side, 3) uint8, kept decoded while they fit into memory."""
 
-    def __init__(self, paths: list[Path], side: int) -> None:
-        self._paths, self._side = paths, side
-        small = len(paths) * side * side * 3 <= KEPT
-        self._all = read_all(paths, (side, side), "RGB") if small and paths else None
+    def __init__(self, images: Images, side: int) -> None:
+        self._images, self._side = images, side
+        small = len(images) * side * side * 3 <= KEPT
+        self._all = read_all(images, (side, side), "RGB") if small and len(images) else None
 
     def __len__(self) -> int:
-        return len(self._paths)
+        return len(self._images)
 
     def __getitem__(self, items: IntArray) -> Bytes:
         if self._all is not None:
             return np.asarray(self._all[items])
-        return read_all([self._paths[i] for i in items], (self._side, self._side), "RGB")
+        return read_all(self._images.take(items), (self._side, self._side), "RGB")
 
 
 def build(classes: int, side: int) -> nn.Module:

@@ -26,7 +26,7 @@ class Digits:
     labels: NDArray[np.int64]
 
     def part(self, start: int, end: int) -> Images:
-        return Images(self.images.contents[start:end], self.images.paths[start:end])
+        return self.images.take(np.arange(start, end))
 
 
 def images_of(paths: list[Path]) -> Images:
@@ -43,6 +43,12 @@ def written(folder: Path, n: int, scale: int) -> Digits:
         grey = np.kron((pixels[item].reshape(8, 8) * 15).astype(np.uint8), np.ones((scale, scale), dtype=np.uint8))
         Image.fromarray(grey).save(path)
     return Digits(images_of(paths), labels[order].astype(np.int64))
+
+
+def in_memory(images: Images) -> Images:
+    """The same images, decoded, under the same contents."""
+    pixels = np.stack([np.asarray(Image.open(path)) for path in images.paths])
+    return Images(images.contents, [], pixels if pixels.ndim == 4 else pixels[..., None])
 
 
 @pytest.fixture(scope="session")

@@ -5,8 +5,9 @@ from __future__ import annotations
 import hashlib
 import http.server
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -18,7 +19,7 @@ from ml_backend.learners.contract import FeatureStore, Images
 from ml_backend.learners.features import Arrays, Features, Patches, Vectors, embed, restore
 from ml_backend.learners.pixels import UnreadableImageError
 from ml_backend.learners.weights import WeightsError
-from tests.learners.conftest import Digits, images_of
+from tests.learners.conftest import Digits, images_of, in_memory
 
 
 def test_tiny_images_are_their_pixels(digits: Digits, store: FeatureStore) -> None:
@@ -68,6 +69,18 @@ def test_filters_stay_as_the_pool_grows_until_they_are_learned_anew(large_digits
     assert anew.note is None
 
 
+@pytest.mark.parametrize("config", [{"features": "patches"}, {"features": "pixels"}])
+def test_images_in_memory_have_the_same_features(
+    config: dict[str, Any], large_digits: Digits, store: FeatureStore
+) -> None:
+    decoded = in_memory(large_digits.images)
+    on_disk = choose(FeatureConfig(**config), large_digits.images, "a", store).features
+    here = choose(FeatureConfig(**config), decoded, "b", store).features
+    assert here.id == on_disk.id
+    assert np.array_equal(here.encode(decoded), on_disk.encode(large_digits.images))
+    assert np.array_equal(embed(here, decoded, store), embed(on_disk, large_digits.images, store))
+
+
 def test_colour_is_seen(tmp_path: Path, store: FeatureStore) -> None:
     rng = np.random.default_rng(0)
     for i in range(6):
@@ -87,9 +100,9 @@ class Counting(Features):
     def __init__(self) -> None:
         self.encoded: list[str] = []
 
-    def encode(self, paths: Sequence[Path]) -> Vectors:
-        self.encoded += [path.name for path in paths]
-        return np.array([[float(path.stem)] for path in paths], dtype=np.float32)
+    def encode(self, images: Images) -> Vectors:
+        self.encoded += [path.name for path in images.paths]
+        return np.array([[float(path.stem)] for path in images.paths], dtype=np.float32)
 
     def arrays(self) -> Arrays:
         return {}
@@ -121,8 +134,8 @@ def test_arrays_restore_the_same_features(large_digits: Digits, store: FeatureSt
     store.save_state("copy", features.arrays())
     copy = restore(store.load_state("copy") or {}, store)
     assert copy.id == features.id
-    paths = large_digits.images.paths[:3]
-    assert np.allclose(copy.encode(paths), features.encode(paths))
+    images = large_digits.part(0, 3)
+    assert np.allclose(copy.encode(images), features.encode(images))
 
 
 @pytest.fixture(scope="module")
@@ -169,7 +182,7 @@ def test_named_weights_are_used_and_travel_with_the_store(
     assert vectors.shape == (3, 512)
     moved.unlink()
     elsewhere = restore(chosen.features.arrays(), store)
-    assert np.allclose(elsewhere.encode(digits.images.paths[:3]), vectors, atol=1e-5)
+    assert np.allclose(elsewhere.encode(digits.part(0, 3)), vectors, atol=1e-5)
 
 
 def test_weights_are_fetched_once_into_the_cache(

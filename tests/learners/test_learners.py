@@ -13,7 +13,7 @@ from ml_backend.learners.contract import FeatureStore, Fit, Images, Learner
 from ml_backend.learners.pixels import UnreadableImageError
 from ml_backend.store.arrays import ArrayStore, DiskFeatures
 from plugins.registry import make
-from tests.learners.conftest import CLASSES, Digits, images_of
+from tests.learners.conftest import CLASSES, Digits, images_of, in_memory
 
 QUICK: dict[str, dict[str, Any]] = {
     "frozen": {},
@@ -147,6 +147,28 @@ def test_a_truncated_file_is_named(name: str, digits: Digits, store: FeatureStor
     cut.write_bytes(digits.images.paths[0].read_bytes()[:60])
     with pytest.raises(UnreadableImageError, match=r"cut\.png"):
         make("learner", name).predict(fit.model, images_of([cut]), store)
+
+
+@both
+def test_images_in_memory_give_the_same_fit(name: str, digits: Digits, store: FeatureStore) -> None:
+    decoded = Digits(in_memory(digits.images), digits.labels)
+    (first, heard), (again, heard_again) = fitted(name, digits, store), fitted(name, decoded, store)
+    assert np.array_equal(first.probabilities, again.probabilities)
+    assert np.array_equal(first.embeddings, again.embeddings)
+    assert np.array_equal(heard.labels, heard_again.labels)
+    assert first.features == again.features
+    learner: Learner[Any] = make("learner", name)
+    images = digits.part(0, 9)
+    files = learner.predict(first.model, images, store)
+    assert np.array_equal(files, learner.predict(first.model, in_memory(images), store))
+
+
+@both
+def test_one_side_in_memory_may_be_empty(name: str, digits: Digits, store: FeatureStore) -> None:
+    learner: Learner[Any] = make("learner", name, QUICK[name])
+    labeled = in_memory(digits.part(0, 30))
+    fit = learner.fit(labeled, digits.labels[:30], Images([], []), CLASSES, store=store, seed=0)
+    assert fit.probabilities.shape == (0, 10)
 
 
 @both
