@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 import structlog
 from sqlalchemy import select
 
+from ml_backend.loop.control import with_control
 from ml_backend.loop.house import House
 from ml_backend.loop.learning import Learned, recall, train
 from ml_backend.loop.plan import Plan, PlanError, read_plan
@@ -103,6 +104,7 @@ def _run(turn: Turn, project_id: int, kind: str) -> None:
         return
     with turn.phase("rank"):
         ranking = rank(learned.evidence, turn.plan, labels=len(pool.labels), last=pool.skipped)
+        ranking = with_control(ranking, pool.task_id, turn.plan, turn.cycle.number, pool.skipped)
         turn.notes += ranking.notes
     with turn.phase("publish"):
         version = publish(

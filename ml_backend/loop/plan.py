@@ -99,6 +99,13 @@ class Plan(_Part):
     batch: int | None = Field(
         None, ge=1, le=1_000_000, description="Items chosen together; null: 8 x classes, never more than the labels."
     )
+    control: float = Field(
+        0.05,
+        ge=0,
+        le=1,
+        description="Share of the queue that is drawn at random, unseen by annotators; it measures the model and the "
+        "labels saved. More measures sooner and saves less; 0 measures nothing.",
+    )
     policy: Policy = Field(default_factory=Policy)
     show_predictions: bool = Field(True, description="Annotators see the model's answer. It is quick, and it anchors.")
     seed: int = Field(0, ge=0, lt=2**31, description="Drives every random choice.")

@@ -14,12 +14,13 @@ from ml_backend.loop.plan import Plan, read_plan
 from ml_backend.loop.ranking import Ranking
 from ml_backend.store.arrays import Arrays
 from ml_backend.store.ledger import publication, record_change, solve_problems
-from ml_backend.store.tables import Cycle, Project, Publication, PublishedItem, now
+from ml_backend.store.tables import Cycle, Project, Publication, PublishedItem, Switch, now
 from ml_backend.studio.client import Studio, StudioError
 from ml_backend.studio.labels import ImageClassification, check_prediction, choice_result
 from plugins.contract import FloatArray
 
 VALUE, PERCENTILE, WEIGHT = "value:", "percentile:", "weight:"  # + scorer, columns of a ranking's arrays
+PROPENSITY = "propensity"  # by rank; nan where the item was not drawn for the control arm
 
 
 class PublishError(Exception):
@@ -65,6 +66,8 @@ def publish(
         arrays[f"{VALUE}{column.name}"] = column.scores.values[order]
         arrays[f"{PERCENTILE}{column.name}"] = column.percentiles[order]
         arrays[f"{WEIGHT}{column.name}"] = np.array(column.weight)
+    if ranking.propensity is not None:
+        arrays[PROPENSITY] = ranking.propensity
     house.arrays.write(ranking_key(cycle.project_id, version), arrays)
     with house.ledger.session() as session:
         head = min(len(order), head_length(ranking.batch, project.annotators))
@@ -75,7 +78,7 @@ def publish(
         session.add(staged)
         session.flush()
         session.add_all(
-            published_item(staged.id, rank, row, ranking.reason(rank), ranking.detail(rank))
+            published_item(staged.id, rank, row, ranking.reason(rank), ranking.detail(rank), ranking.drawn(rank))
             for rank, row in enumerate(rows)
         )
     _write(studio, project.studio_id, version, rows)
@@ -112,9 +115,14 @@ def predictions(
 
 
 def published_item(
-    publication_id: int, rank: int, row: dict[str, Any], reason: str, detail: dict[str, Any]
+    publication_id: int,
+    rank: int,
+    row: dict[str, Any],
+    reason: str,
+    detail: dict[str, Any],
+    propensity: float | None,
 ) -> PublishedItem:
-    """The ledger's row on why one prediction stands where it stands."""
+    """The ledger's row on why one prediction stands where it stands. propensity: None unless it was drawn."""
     result = row["result"]
     return PublishedItem(
         publication_id=publication_id,
@@ -125,6 +133,8 @@ def published_item(
         confidence=result[0].get("score") if result else None,
         reason=reason,
         detail=detail,
+        arm="ranked" if propensity is None else "control",
+        propensity=propensity,
     )
 
 
@@ -166,6 +176,7 @@ def _make_live(session: Session, project_id: int, version: str, shown: bool) -> 
     if new is None:
         raise PublishError(f"Version '{version}' is not in the ledger.")
     new.state, new.live_at = "live", now()
+    session.add(Switch(project_id=project_id, model_version=version, at=new.live_at))
     project.live_version, project.shown = version, shown
 
 

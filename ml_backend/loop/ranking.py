@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -34,7 +35,11 @@ class Column:
 
 @dataclass(frozen=True)
 class Ranking:
-    """order: (N,) positions of the whole pool, best first; the first `batch` were chosen together."""
+    """order: (N,) positions of the whole pool, best first; the first `batch` were chosen together.
+
+    propensity: (N,) by rank; where the item was drawn for the control arm, one over the items it was drawn from (they
+    were all as probable), and nan where the ranking put it there. None while nothing was drawn.
+    """
 
     order: IntArray
     phase: str  # random | coverage | scored
@@ -43,13 +48,25 @@ class Ranking:
     selection: Selection | None = None
     notes: tuple[str, ...] = ()
     problems: dict[str, str] = field(default_factory=dict)  # plugin -> what went wrong
+    propensity: FloatArray | None = None
+
+    @cached_property
+    def selected(self) -> frozenset[int]:
+        """Positions that the selector chose."""
+        return frozenset() if self.selection is None else frozenset(self.selection.order.tolist())
+
+    def drawn(self, rank: int) -> float | None:
+        """The propensity of the item at a rank if it was drawn for the control arm."""
+        return None if self.propensity is None or np.isnan(self.propensity[rank]) else float(self.propensity[rank])
 
     def reason(self, rank: int) -> str:
         """Why the item at a rank stands there, in one sentence."""
         item = int(self.order[rank])
         if self.phase == "random":
             return "drawn at random: the model does not know two classes yet"
-        if self.selection is not None and self.selection.reason is not None and rank < len(self.selection.order):
+        if (propensity := self.drawn(rank)) is not None:
+            return control_reason(propensity)
+        if self.selection is not None and self.selection.reason is not None and item in self.selected:
             return self.selection.reason(item)
         if self.phase == "coverage":
             return "drawn at random, after the batch that covers the pool"
@@ -70,6 +87,15 @@ class Ranking:
             }
             for column in self.columns
         }
+
+
+def control_reason(propensity: float) -> str:
+    """Why an item of the control arm stands where it stands.
+
+    >>> control_reason(1 / 80)
+    'control: drawn at random from the 80 items that were left, to measure the model'
+    """
+    return f"control: drawn at random from the {round(1 / propensity)} items that were left, to measure the model"
 
 
 def rank(evidence: Evidence, plan: Plan, *, labels: int, last: IntArray | None = None) -> Ranking:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from datetime import timedelta
 from typing import Any
 
@@ -13,6 +14,7 @@ from ml_backend.loop.house import House
 from ml_backend.loop.plan import changed_plan, read_plan, save_plan
 from ml_backend.loop.publish import (
     PERCENTILE,
+    PROPENSITY,
     VALUE,
     WEIGHT,
     PublishError,
@@ -21,6 +23,7 @@ from ml_backend.loop.publish import (
     published_item,
     ranking_key,
 )
+from ml_backend.loop.ranking import control_reason
 from ml_backend.store.arrays import Arrays
 from ml_backend.store.ledger import note_problem, publication
 from ml_backend.store.tables import Cycle, Item, Project, Publication, PublishedItem, now
@@ -126,10 +129,11 @@ def extend(house: House, project_id: int, studio: Studio) -> int:
     with house.ledger.session() as session:
         session.get_one(Publication, live.id).published = stop
         for rank, row in rows.items():
-            detail = _detail(arrays, rank)
+            detail, propensity = _detail(arrays, rank), _propensity(arrays, rank)
             stands = ", ".join(f"{name}: percentile {part['percentile']:.2f}" for name, part in detail.items())
-            reason = f"rank {rank} of the same ranking, written when the head ran low; {stands or 'drawn at random'}"
-            session.add(published_item(live.id, rank, row, reason, detail))
+            why = (stands or "drawn at random") if propensity is None else control_reason(propensity)
+            reason = f"rank {rank} of the same ranking, written when the head ran low; {why}"
+            session.add(published_item(live.id, rank, row, reason, detail, propensity))
     log.info("extended", project=project_id, version=live.model_version, items=len(rows))
     return len(rows)
 
@@ -146,6 +150,12 @@ def _detail(arrays: Arrays, rank: int) -> dict[str, Any]:
         }
         for name in names
     }
+
+
+def _propensity(arrays: Arrays, rank: int) -> float | None:
+    """Of an item drawn for the control arm; rankings of before there was one have none."""
+    value = float(arrays[PROPENSITY][rank]) if PROPENSITY in arrays else math.nan
+    return None if math.isnan(value) else value
 
 
 def prune(house: House, project_id: int, studio: Studio) -> list[str]:

@@ -133,9 +133,13 @@ class Publication(Table):
 
 
 class PublishedItem(Table):
-    """Why one item stands where it stands. detail: scorer -> {value, percentile, weight, reason}."""
+    """Why one item stands where it stands. detail: scorer -> {value, percentile, weight, reason}.
+
+    propensity: of a control item, one over the items that it was drawn from; null where the ranking decided.
+    """
 
     __tablename__ = "published_items"
+    __table_args__ = (Index("published_items_by_arm", "arm", "task_id"),)
 
     publication_id: Mapped[int] = mapped_column(ForeignKey("publications.id", ondelete="CASCADE"), primary_key=True)
     task_id: Mapped[int] = mapped_column(BigInteger, primary_key=True, autoincrement=False)
@@ -145,6 +149,41 @@ class PublishedItem(Table):
     confidence: Mapped[float | None] = mapped_column(Float, default=None)
     reason: Mapped[str] = mapped_column(Text, default="")
     detail: Mapped[dict[str, Any]] = mapped_column(default=dict)
+    arm: Mapped[str] = mapped_column(String(16), default="ranked", server_default="ranked")  # ranked | control
+    propensity: Mapped[float | None] = mapped_column(Float, default=None)
+
+
+class Switch(Table):
+    """From which moment a version was live; a rollback is a row of its own."""
+
+    __tablename__ = "switches"
+    __table_args__ = (Index("switches_by_project", "project_id", "at"),)
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    project_id: Mapped[int] = mapped_column(ForeignKey("projects.id", ondelete="CASCADE"))
+    model_version: Mapped[str] = mapped_column(String(128))
+    at: Mapped[datetime] = mapped_column(default=now)
+
+
+class ControlAnswer(Table):
+    """What came of one control item that was served: a person's answer beside the prediction it was served with.
+
+    It outlives its version, and says nothing of whom it was served to. status: answered | skipped | unusable (an
+    annotation that cannot be learned) | out_of_turn (labeled although the queue had not come to it, so not at random).
+    """
+
+    __tablename__ = "control_answers"
+
+    project_id: Mapped[int] = mapped_column(ForeignKey("projects.id", ondelete="CASCADE"), primary_key=True)
+    task_id: Mapped[int] = mapped_column(BigInteger, primary_key=True, autoincrement=False)
+    cycle: Mapped[int]  # number of the cycle whose queue served it
+    model_version: Mapped[str] = mapped_column(String(128))
+    rank: Mapped[int]
+    propensity: Mapped[float] = mapped_column(Float)
+    predicted: Mapped[str | None] = mapped_column(Text, default=None)  # null while there was no model
+    label: Mapped[str | None] = mapped_column(Text, default=None)
+    status: Mapped[str] = mapped_column(String(16))
+    answered_at: Mapped[datetime]
 
 
 class Event(Table):
