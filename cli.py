@@ -81,11 +81,14 @@ def serve() -> None:
 
 
 @app.command()
-def worker(burst: Annotated[bool, typer.Option(help="End when the queue is empty.")] = False) -> None:
+def worker(
+    burst: Annotated[bool, typer.Option(help="End when the queue is empty.")] = False,
+    simulations: Annotated[bool, typer.Option(help="Work on studies (`nextlabel simulate --jobs`) alone.")] = False,
+) -> None:
     """Runs cycles from the Redis queue; start as many as you like, on any machine."""
     from ml_backend.loop.worker import run_worker
 
-    run_worker(burst=burst)
+    run_worker(burst=burst, simulations=simulations)
 
 
 @app.command()
@@ -108,6 +111,42 @@ def demo(
     from simulation.demo import run_demo
 
     run_demo(labels=labels, seed=seed, output=output, console=console)
+
+
+@app.command()
+def simulate(
+    study: Annotated[
+        Path | None, typer.Argument(help="A study as YAML; without one the options below make it.")
+    ] = None,
+    dataset: Annotated[
+        str,
+        typer.Option(help="mnist, cifar10, cifar100, tiny_imagenet, digits; a folder, an export.json, or project:7."),
+    ] = "digits",
+    method: Annotated[
+        list[str] | None,
+        typer.Option(help="A scorer (or selector) to compare with random order, several times; margin by default."),
+    ] = None,
+    learner: Annotated[
+        str, typer.Option(help="frozen, small_network or finetune; settings as YAML: '{name: ...}'.")
+    ] = "frozen",
+    labels: Annotated[str, typer.Option(help="Labels at the first training, step and budget.")] = "40:20:400",
+    seeds: Annotated[
+        int, typer.Option(min=1, max=10_000, help="Runs of each method; under 5 there is no verdict.")
+    ] = 5,
+    pool: Annotated[int | None, typer.Option(min=3, help="Images drawn for each seed; all by default.")] = None,
+    output: Annotated[Path | None, typer.Option(help="Folder for everything; the same one goes on.")] = None,
+    processes: Annotated[int | None, typer.Option(min=1, max=256, help="Trials side by side; one per core.")] = None,
+    minutes: Annotated[float | None, typer.Option(min=0, help="Stop after so long; the same command goes on.")] = None,
+    jobs: Annotated[
+        int | None, typer.Option(min=1, max=1000, help="Run as so many jobs of `nextlabel worker --simulations`.")
+    ] = None,
+) -> None:
+    """Would it have saved labels? Runs the loop on data whose answers are known, over many seeds, and reports."""
+    from simulation.command import Flags, run_study
+
+    flags = Flags(dataset, tuple(method or ["margin"]), learner, labels, seeds, pool)
+    if not run_study(study, flags, output, processes=processes, minutes=minutes, jobs=jobs, console=console):
+        raise typer.Exit(1)
 
 
 @app.command()

@@ -5,16 +5,14 @@ from __future__ import annotations
 import ast
 import importlib
 import json
-import os
-import platform
 from datetime import UTC, datetime
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
-import psutil
 from rich.console import Console
 from rich.table import Table
+
+from simulation.provenance import machine, versions
 
 FOLDER = Path(__file__).parent
 RESULTS = FOLDER / "results"
@@ -54,7 +52,7 @@ def run(name: str, console: Console) -> dict[str, Any]:
         "began": began.isoformat(timespec="seconds"),
         "seconds": round((datetime.now(UTC) - began).total_seconds(), 1),
         "machine": machine(),
-        "versions": versions(),
+        "versions": versions(PACKAGES),
         **figures,
     }
     RESULTS.mkdir(exist_ok=True)
@@ -86,34 +84,3 @@ def _cell(value: Any) -> str:
     if isinstance(value, int | float):
         return f"{value:,.3g}" if isinstance(value, float) and abs(value) < 100 else f"{value:,.0f}"
     return str(value)
-
-
-def machine() -> dict[str, Any]:
-    """What the figures were measured on; other programs that ran meanwhile show in `load`."""
-    return {
-        "cpu": _cpu(),
-        "cores": os.cpu_count(),
-        "memory_gib": round(psutil.virtual_memory().total / 2**30, 1),
-        "system": f"{platform.system()} {platform.release()}",
-        "python": platform.python_version(),
-        "load": [round(value, 2) for value in os.getloadavg()],
-    }
-
-
-def _cpu() -> str:
-    information = Path("/proc/cpuinfo")
-    if information.exists():
-        for line in information.read_text().splitlines():
-            if line.startswith("model name"):
-                return line.partition(":")[2].strip()
-    return platform.processor() or platform.machine()
-
-
-def versions() -> dict[str, str]:
-    installed = {}
-    for package in PACKAGES:
-        try:
-            installed[package] = version(package)
-        except PackageNotFoundError:
-            continue
-    return installed

@@ -1,87 +1,81 @@
-"""Learning curves: accuracy of each cycle's model on images that no project holds, against labels given."""
+"""Learning curves: accuracy on images that nobody may label, against labels given; and what is read off them."""
 
 from __future__ import annotations
 
-import json
-from dataclasses import asdict, dataclass
-from pathlib import Path
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
-from ml_backend.learners.contract import Accuracy, Images
-from ml_backend.loop.house import House
-from ml_backend.loop.learning import make_learner, model_key
-from ml_backend.loop.plan import Plan
-from ml_backend.store.tables import Cycle
-from plugins.contract import IntArray
+from ml_backend.learners.contract import FeatureStore, Images, Learner
+from ml_backend.store.arrays import Arrays
+from plugins.contract import FloatArray, IntArray
 
 
 @dataclass(frozen=True)
-class Point:
-    """One cycle: labels learned from, accuracy on the test images with its 95 % interval, what led the queue next."""
+class Curve:
+    """accuracies (S, k) of S seeds at labels (k,), ascending; 0 to 1."""
 
-    labels: int
-    accuracy: float
-    low: float
-    high: float
-    phase: str
+    labels: NDArray[np.int64]
+    accuracies: NDArray[np.float64]
 
-
-def measure(house: House, cycle: Cycle, plan: Plan, images: Images, answers: IntArray) -> Point | None:
-    """The point of a cycle, None if it trained no model. answers: (n,) class index of each image."""
-    if cycle.evidence_cycle is None:
-        return None
-    model = house.arrays.read(model_key(cycle.project_id, cycle.evidence_cycle))
-    if model is None:
-        raise LookupError(f"The model of cycle {cycle.evidence_cycle} is gone from the array store.")
-    learner = make_learner(plan, cycle.project_id)
-    predicted = learner.predict(model, images, house.features).argmax(axis=1)
-    seen = Accuracy.from_hits(int((predicted == answers).sum()), len(answers))
-    return Point(cycle.labels, seen.value, seen.low, seen.high, str(cycle.metrics.get("phase", "")))
+    @property
+    def mean(self) -> NDArray[np.float64]:
+        """(k,) over the seeds."""
+        return np.asarray(self.accuracies.mean(axis=0))
 
 
-def labels_to_reach(points: list[Point], accuracy: float) -> int | None:
-    """Labels at which a curve first reaches an accuracy, None if it never does.
+def hits(
+    learner: Learner[Any], model: Arrays, images: Images, answers: IntArray, store: FeatureStore
+) -> NDArray[np.bool_]:
+    """(n,) whether a model gives the true answer (n,) of each of n images."""
+    return np.asarray(learner.predict(model, images, store).argmax(axis=1) == answers)
 
-    >>> curve = [Point(20, 0.6, 0, 1, ""), Point(40, 0.8, 0, 1, ""), Point(60, 0.9, 0, 1, "")]
-    >>> labels_to_reach(curve, 0.8), labels_to_reach(curve, 0.95)
-    (40, None)
+
+def labels_to_reach(labels: Sequence[int] | IntArray, accuracies: FloatArray, goal: float) -> int | None:
+    """Labels at which a curve first reaches `goal`, on straight lines between its points; None if it never does.
+
+    Rounding of sums must not hide a tie, so 1e-9 below the goal is the goal.
+
+    >>> labels_to_reach([20, 40, 60], np.array([0.6, 0.8, 0.9]), 0.85)
+    50
+    >>> labels_to_reach([20, 40], np.array([0.6, 0.8]), 0.5), labels_to_reach([20, 40], np.array([0.6, 0.8]), 0.9)
+    (20, None)
     """
-    return next((point.labels for point in points if point.accuracy >= accuracy), None)
+    reached = np.flatnonzero(np.asarray(accuracies) >= goal - 1e-9)
+    if not len(reached):
+        return None
+    first = int(reached[0])
+    if first == 0:
+        return int(labels[0])
+    before, after = float(accuracies[first - 1]), float(accuracies[first])
+    share = (goal - before) / (after - before) if after > before else 1.0
+    return math.ceil(labels[first - 1] + min(1.0, share) * (labels[first] - labels[first - 1]) - 1e-6)
 
 
-def area(points: list[Point]) -> float:
-    """Mean accuracy over the labels given, by trapezia; 0 for fewer than two points."""
-    if len(points) < 2:
+def areas(curve: Curve) -> NDArray[np.float64]:
+    """(S,) mean accuracy of each seed over the labels given, by trapezia; the accuracy itself for a single point.
+
+    >>> areas(Curve(np.array([0, 10, 30]), np.array([[0.0, 1.0, 1.0]]))).round(3).tolist()
+    [0.833]
+    """
+    if len(curve.labels) < 2:
+        return np.asarray(curve.accuracies.mean(axis=1))
+    span = float(curve.labels[-1] - curve.labels[0])
+    return np.asarray(np.trapezoid(curve.accuracies, curve.labels.astype(float), axis=1) / span)
+
+
+def l1_score(counts: IntArray) -> float:
+    """How unbalanced (C,) counts are: 0 balanced, 1 all of one class (thesis Eq. 4.10); 0 for nothing or one class.
+
+    >>> l1_score(np.array([5, 5])), l1_score(np.array([10, 0])), l1_score(np.array([8, 2]))
+    (0.0, 1.0, 0.6)
+    """
+    classes, total = len(counts), int(np.sum(counts))
+    if classes < 2 or total == 0:
         return 0.0
-    labels = np.array([point.labels for point in points], dtype=float)
-    return float(np.trapezoid([point.accuracy for point in points], labels) / (labels[-1] - labels[0]))
-
-
-def draw(curves: dict[str, list[Point]], path: Path, title: str) -> None:
-    """Saves the curves as PNG, and their numbers beside it as JSON."""
-    import matplotlib as mpl
-
-    mpl.use("Agg")
-    from matplotlib import pyplot as plt
-
-    figure, axes = plt.subplots(figsize=(8, 4.8), dpi=150)
-    for (name, points), colour in zip(curves.items(), ("#0b6e99", "#b0562c", "#666666"), strict=False):
-        labels = [point.labels for point in points]
-        axes.plot(labels, [100 * point.accuracy for point in points], marker="o", ms=3, label=name, color=colour)
-        axes.fill_between(
-            labels,
-            [100 * point.low for point in points],
-            [100 * point.high for point in points],
-            alpha=0.12,
-            color=colour,
-            lw=0,
-        )
-    axes.set(xlabel="labels given", ylabel="accuracy on unseen images, %", title=title)
-    axes.grid(alpha=0.3)
-    axes.legend(loc="lower right")
-    figure.tight_layout()
-    figure.savefig(path)
-    plt.close(figure)
-    numbers = {name: [asdict(point) for point in points] for name, points in curves.items()}
-    path.with_suffix(".json").write_text(json.dumps(numbers, indent=1) + "\n")
+    away = float(np.abs(np.asarray(counts) - total / classes).sum())
+    return round(away / (2 * total * (classes - 1) / classes), 12)

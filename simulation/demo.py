@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import json
 import threading
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -16,16 +17,17 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextC
 from rq import Worker
 from sqlalchemy import select
 
-from ml_backend.learners.contract import Images
+from ml_backend.learners.contract import Accuracy, Images
 from ml_backend.loop.connect import connect
 from ml_backend.loop.house import House, house
+from ml_backend.loop.learning import make_learner, model_key
 from ml_backend.loop.plan import ChosenScorer, Plan, Policy
 from ml_backend.store.tables import Cycle
 from ml_backend.studio.client import Studio
 from plugins.contract import IntArray
-from simulation import digits
+from simulation import digits, figures
 from simulation.annotator import Annotator
-from simulation.curve import Point, area, draw, labels_to_reach, measure
+from simulation.curve import Curve, areas, hits, labels_to_reach
 
 TEST_IMAGES = 500
 STEP = 20  # labels between trainings
@@ -37,6 +39,17 @@ class DemoError(ValueError):
     """The demo cannot go on; the message says why and what to do."""
 
 
+@dataclass(frozen=True)
+class Point:
+    """One cycle: labels learned from, accuracy on the test images with its 95 % interval, what led the queue next."""
+
+    labels: int
+    accuracy: float
+    low: float
+    high: float
+    phase: str
+
+
 @dataclass
 class Arm:
     """One of the two projects and its curve."""
@@ -46,6 +59,11 @@ class Arm:
     points: list[Point] = field(default_factory=list)
     project: int = 0  # in the ledger
     studio_project: int = 0
+
+    @property
+    def curve(self) -> Curve:
+        labels = np.array([point.labels for point in self.points], dtype=np.int64)
+        return Curve(labels, np.array([[point.accuracy for point in self.points]]))
 
 
 def run_demo(
@@ -78,7 +96,7 @@ def run_demo(
         for future in running:
             future.result()
     curves = {arm.name: arm.points for arm in arms}
-    draw(curves, output, f"Scanned digits, {TEST_IMAGES} unseen images, one run (seed {seed})")
+    _draw(arms, output, f"Scanned digits, {TEST_IMAGES} unseen images, one run (seed {seed})")
     _conclude(arms, output, console)
     return curves
 
@@ -139,10 +157,37 @@ def _label(
     while done < labels:
         done += annotator.label(min(STEP, labels - done), lambda: report(1))
         cycle = _wait_for_cycle(own, arm, done)
-        point = measure(own, cycle, arm.plan, *test)
+        point = _measure(own, cycle, arm.plan, *test)
         if point is not None:
             arm.points.append(point)
         report(0)
+
+
+def _measure(rooms: House, cycle: Cycle, plan: Plan, images: Images, answers: IntArray) -> Point | None:
+    """The point of a cycle, None if it trained no model. answers: (n,) class index of each image."""
+    if cycle.evidence_cycle is None:
+        return None
+    model = rooms.arrays.read(model_key(cycle.project_id, cycle.evidence_cycle))
+    if model is None:
+        raise DemoError(f"The model of cycle {cycle.evidence_cycle} is gone from the array store.")
+    right = hits(make_learner(plan, cycle.project_id), model, images, answers, rooms.features)
+    seen = Accuracy.from_hits(int(right.sum()), len(answers))
+    return Point(cycle.labels, seen.value, seen.low, seen.high, str(cycle.metrics.get("phase", "")))
+
+
+def _draw(arms: list[Arm], path: Path, title: str) -> None:
+    """Saves the curves as PNG, and their numbers beside it as JSON."""
+    shown = {
+        arm.name: figures.Line(
+            [point.labels for point in arm.points],
+            *(np.array([getattr(point, what) for point in arm.points]) for what in ("accuracy", "low", "high")),
+        )
+        for arm in arms
+    }
+    drawn = figures.lines(shown, title=title, value="accuracy on unseen images", baseline=arms[-1].name)
+    figures.save(drawn, path)
+    numbers = {arm.name: [asdict(point) for point in arm.points] for arm in arms}
+    path.with_suffix(".json").write_text(json.dumps(numbers, indent=1) + "\n")
 
 
 def _wait_for_cycle(rooms: House, arm: Arm, labels: int) -> Cycle:
@@ -177,14 +222,16 @@ def _conclude(arms: list[Arm], output: Path, console: Console) -> None:
         console.print("Too few labels for a curve: labels of two classes are needed.")
         return
     goal = twin.points[-1]
-    needed = labels_to_reach(ours.points, goal.accuracy)
+    needed = labels_to_reach(ours.curve.labels, ours.curve.mean, goal.accuracy)
     console.print(f"Random order reached {goal.accuracy:.1%} with {goal.labels} labels.")
     if needed is None:
         console.print(f"Our order did not reach that in this run; it ended at {ours.points[-1].accuracy:.1%}.")
     else:
         saved = goal.labels - needed
         console.print(f"Our order reached it with {needed} labels: [bold]{saved} labels saved[/bold] in this run.")
-    console.print(f"Mean accuracy on the way: {area(ours.points):.1%} against {area(twin.points):.1%}.")
+    ahead, behind = float(areas(ours.curve)[0]), float(areas(twin.curve)[0])
+    console.print(f"Mean accuracy on the way: {ahead:.1%} against {behind:.1%}.")
     console.print(
-        f"Curves: {output} and {output.with_suffix('.json')}. One run; another seed moves them by a few points."
+        f"Curves: {output} and {output.with_suffix('.json')}. One run; another seed moves them by a few points, and "
+        "`nextlabel simulate` runs many."
     )

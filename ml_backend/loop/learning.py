@@ -56,6 +56,15 @@ def make_learner(plan: Plan, project_id: int) -> Learner[Any]:
     return learner
 
 
+def evidence_needs(plan: Plan) -> frozenset[str]:
+    """The evidence columns that a plan's plugins read."""
+    chosen = [("scorer", scorer.name) for scorer in plan.scorers] + [("selector", plan.selector.name)]
+    if plan.cold_start is not None:
+        chosen.append(("selector", plan.cold_start.selector.name))
+    listed = [registry.available(kind).get(name) for kind, name in chosen]
+    return frozenset().union(*(listing.cls.needs for listing in listed if listing and listing.cls))
+
+
 def evidence_key(project_id: int, cycle: int) -> str:
     return f"projects/{project_id}/evidence/{cycle:06d}"
 
@@ -71,13 +80,14 @@ def learn(
     store: FeatureStore,
     *,
     seed: int,
-    observe: bool = True,
+    wanted: frozenset[str],
 ) -> tuple[Fit, Arrays]:
     """Fits on the labels; returns the fit and the evidence columns that it gives on the pool.
 
-    observe: whether the label history is recorded, which costs a network one inference of the pool per epoch.
+    wanted: columns that a plan asks for. Those that cost extra are computed for them alone: the label history (a
+    network infers the whole pool at every epoch) and whatever the learner names as dear.
     """
-    history = LabelHistory(len(classes)) if observe else None
+    history = LabelHistory(len(classes)) if "label_history" in wanted else None
     fit = learner.fit(pool.labeled_images, pool.labels, pool.images, classes, store=store, seed=seed, observer=history)
     columns: Arrays = {
         "probabilities": np.asarray(fit.probabilities, dtype=np.float32),
@@ -93,7 +103,8 @@ def train(house: House, project_id: int, cycle: int, plan: Plan, pool: Pool, cla
     """Fits the plan's learner and keeps model and evidence. With fewer than two classes there is nothing to fit."""
     if np.count_nonzero(pool.counts) < 2:
         return Learned(make_evidence(pool, classes, plan, {}), None, None)
-    fit, columns = learn(make_learner(plan, project_id), pool, classes, house.features, seed=plan.seed)
+    wanted = evidence_needs(plan) | {"label_history"}  # so that an admin can switch to dispersion without a training
+    fit, columns = learn(make_learner(plan, project_id), pool, classes, house.features, seed=plan.seed, wanted=wanted)
     ids: Arrays = {"task_id": pool.task_id, "labeled_task_id": pool.labeled_task_id}
     house.arrays.write(evidence_key(project_id, cycle), {**columns, **ids})
     house.arrays.write(model_key(project_id, cycle), fit.model)

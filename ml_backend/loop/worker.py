@@ -72,8 +72,13 @@ class Cron(CronScheduler):
         return
 
 
-def run_worker(*, burst: bool = False, name: str | None = None) -> None:
-    """Works until SIGTERM (or, with `burst`, until the queue is empty)."""
+def simulations_queue(house: House) -> str:
+    """Studies wait in a queue of their own, so that hours of simulation never hold up a team's queue."""
+    return f"{house.settings.queue_prefix}-simulations"
+
+
+def run_worker(*, burst: bool = False, name: str | None = None, simulations: bool = False) -> None:
+    """Works until SIGTERM (or, with `burst`, until the queue is empty); with `simulations`, on studies alone."""
     rooms = house()
     configure_logs(rooms.settings.log_level)
     rooms.ledger.close()
@@ -82,10 +87,11 @@ def run_worker(*, burst: bool = False, name: str | None = None) -> None:
     for kind in registry.GROUPS:
         registry.available(kind)
     os.nice(10)  # the server and Label Studio answer people; a training may wait
-    if not burst:
+    if not burst and not simulations:
         threading.Thread(target=_cron, daemon=True, name="cron").start()
     connection = rooms.blocking_redis()
-    worker: Any = Worker([Queue(rooms.settings.queue_prefix, connection=connection)], connection=connection, name=name)
+    queue = simulations_queue(rooms) if simulations else rooms.settings.queue_prefix
+    worker: Any = Worker([Queue(queue, connection=connection)], connection=connection, name=name)
     worker.work(burst=burst, logging_level="WARNING", with_scheduler=False)
 
 

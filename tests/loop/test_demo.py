@@ -12,7 +12,6 @@ from rich.console import Console
 
 from ml_backend.loop.house import House
 from ml_backend.settings import Settings
-from simulation.curve import Point, area, labels_to_reach
 from simulation.demo import DemoError, run_demo
 from tests.loop.conftest import Loop, until
 
@@ -48,11 +47,3 @@ def test_without_a_running_stack_the_demo_says_what_to_start(tmp_path: Path) -> 
     )
     with pytest.raises(DemoError, match="make run"):
         run_demo(labels=20, seed=0, output=tmp_path / "x.png", console=Console(file=io.StringIO()), rooms=rooms)
-
-
-def test_area_and_labels_to_reach() -> None:
-    curve = [Point(labels, accuracy, 0, 1, "") for labels, accuracy in ((20, 0.5), (40, 0.7), (80, 0.9))]
-    assert area(curve) == pytest.approx((20 * 0.6 + 40 * 0.8) / 60)
-    assert area(curve[:1]) == 0.0
-    assert labels_to_reach(curve, 0.7) == 40
-    assert labels_to_reach(curve, 0.95) is None
