@@ -1,0 +1,6 @@
+"""Images whose answers are known: from where they lie to what a run may ask, test on, and begin with."""
+
+from simulation.datasets.contract import Dataset, DatasetConfig, DatasetError, Parts
+from simulation.datasets.drawing import draw_initial, long_tail, split
+
+__all__ = ["Dataset", "DatasetConfig", "DatasetError", "Parts", "draw_initial", "long_tail", "split"]
