@@ -65,6 +65,7 @@ class Plugin(ABC, Generic[ConfigT]):
     summary: ClassVar[str]
     reference: ClassVar[str]
     needs: ClassVar[frozenset[str] | set[str]] = frozenset()
+    harmful_below: ClassVar[float | None] = None  # accuracy under which it was measured to do worse than random order
     Config: ClassVar[type[PluginConfig]] = PluginConfig
 
     def __init__(self, config: ConfigT | None = None) -> None:

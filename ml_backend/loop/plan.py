@@ -83,6 +83,17 @@ class Policy(_Part):
     paused: bool = Field(False, description="Only START_TRAINING and the admin start a training.")
 
 
+class Advice(_Part):
+    """When cycles warn that a plan may not pay; they change nothing."""
+
+    low_accuracy: float = Field(
+        0.6,
+        ge=0,
+        le=1,
+        description="Estimated accuracy below which a cycle says that selection may not beat random order.",
+    )
+
+
 class Plan(_Part):
     """Everything an admin can switch. The default: coverage until classes are known, then margin."""
 
@@ -107,6 +118,7 @@ class Plan(_Part):
         "labels saved. More measures sooner and saves less; 0 measures nothing.",
     )
     policy: Policy = Field(default_factory=Policy)
+    advice: Advice | None = Field(default_factory=Advice, description="null: cycles give no advice on the plan.")
     show_predictions: bool = Field(True, description="Annotators see the model's answer. It is quick, and it anchors.")
     seed: int = Field(0, ge=0, lt=2**31, description="Drives every random choice.")
 

@@ -56,6 +56,7 @@ class Entropy(Scorer[EntropyConfig]):
     summary = "Items whose prediction is spread over the most classes come first; below 88 % accuracy margin is safer."
     reference = "Shannon 1948; thesis Eq. 4.6"
     needs = frozenset({"probabilities"})
+    harmful_below = 0.88
 
     def score(self, evidence: Evidence) -> Scores:
         temperature = self.config.temperature
