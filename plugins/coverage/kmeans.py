@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import numpy as np
-from numpy.typing import NDArray
 from pydantic import Field
 from sklearn.cluster import KMeans, kmeans_plusplus
 from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]  # it has no stubs
 
 from plugins.combination import checked_values
-from plugins.contract import FloatArray, IntArray, PluginConfig, PluginError, Selection, Selector
+from plugins.contract import FloatArray, IntArray, PluginConfig, Selection, Selector
+from plugins.coverage.embeddings import labeled_and_pool, row_keys
 from plugins.evidence import Evidence, uniform_by_id
 
 BLOCK = 16_384  # rows
@@ -43,12 +43,6 @@ def distinct(points: FloatArray) -> int:
     if not points.size:
         return min(len(points), 1)
     return len(np.unique(row_keys(points)))
-
-
-def row_keys(points: FloatArray) -> NDArray[np.void]:
-    """(n,) keys of (n, D) rows, D > 0: equal rows have equal keys, and keys can be sorted."""
-    rows = np.ascontiguousarray(points + 0)  # -0.0 + 0 is 0.0
-    return np.asarray(rows.view(np.dtype((np.void, rows.dtype.itemsize * rows.shape[1]))).ravel())
 
 
 def nearest(points: FloatArray, centres: FloatArray) -> tuple[IntArray, FloatArray]:
@@ -104,7 +98,7 @@ class KMeansCoverage(Selector[KMeansConfig]):
         if budget == 0:
             return Selection(np.empty(0, dtype=np.int64))
         by_id = np.argsort(evidence.task_id, kind="stable")
-        points, labeled = self._points(evidence, by_id), len(evidence.labeled_embeddings)
+        points, labeled = labeled_and_pool(evidence, by_id, self.name), len(evidence.labeled_embeddings)
         part, notes = self._part(evidence, by_id, labeled)
         wanted = labeled + budget
         if wanted > self.config.max_clusters:
@@ -122,27 +116,6 @@ class KMeansCoverage(Selector[KMeansConfig]):
             return f"stands for a group of {sizes[group]} similar items, {state}"
 
         return Selection(by_id[order], reason=reason, notes=tuple(notes))
-
-    def _points(self, evidence: Evidence, by_id: IntArray) -> FloatArray:
-        """(L + N, D) float: labeled items in an order of their own, then the pool by task id."""
-        pool, labeled = evidence.embeddings, evidence.labeled_embeddings
-        if labeled.ndim != 2 or pool.ndim != 2 or (len(labeled) and labeled.shape[1] != pool.shape[1]):
-            raise PluginError(
-                f"Selector 'kmeans' got embeddings of shape {pool.shape} and labeled embeddings of shape "
-                f"{labeled.shape}; both need the same width, so let one learner make them."
-            )
-        kind = np.promote_types(pool.dtype, np.float32)
-        points = np.empty((len(labeled) + len(pool), pool.shape[1]), dtype=kind)
-        points[len(labeled) :] = pool[by_id]
-        if len(labeled):
-            points[: len(labeled)] = labeled[np.argsort(row_keys(labeled), kind="stable")]
-        bad = np.flatnonzero(~np.isfinite(points).all(axis=1))
-        if bad.size:
-            raise PluginError(
-                f"Selector 'kmeans' got embeddings that are not finite for {bad.size} of {len(points)} items; "
-                "look at the learner that made them."
-            )
-        return points
 
     def _part(self, evidence: Evidence, by_id: IntArray, labeled: int) -> tuple[IntArray, list[str]]:
         """Rows that centres are fitted on: all, or those whose hashed task id is smallest; and a note if not all."""
