@@ -66,7 +66,8 @@ def with_control(ranking: Ranking, task_id: IntArray, plan: Plan, cycle: int, sk
     A queue without a model is random already: all of it counts as drawn.
     """
     n = len(ranking.order) - len(skipped)
-    order, slots = ranking.order, np.arange(n)
+    order = ranking.order
+    slots: IntArray = np.arange(n)
     if ranking.phase != "random":
         seed = (plan.seed * CYCLES + cycle) ^ SALT
         slots = control_slots(n, plan.control, uniform_by_id(np.arange(n), ~seed))

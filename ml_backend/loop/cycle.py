@@ -17,6 +17,7 @@ from ml_backend.loop.plan import Plan, PlanError, read_plan
 from ml_backend.loop.pool import Pool, read_pool
 from ml_backend.loop.publish import PublishError, publish
 from ml_backend.loop.ranking import Ranking, RankingError, rank
+from ml_backend.loop.responses import collect
 from ml_backend.loop.sync import ProjectGoneError, Synced, UnusableProjectError, sync
 from ml_backend.store.ledger import next_number, note_problem, solve_problems
 from ml_backend.store.tables import Cycle, Project, now
@@ -93,6 +94,7 @@ def _open(house: House, project_id: int, kind: str, trigger: str) -> Turn:
 def _run(turn: Turn, project_id: int, kind: str) -> None:
     with turn.phase("sync"):
         synced = sync(turn.house, turn.studio, project_id)
+        collect(turn.house, project_id)
         pool = read_pool(turn.house, turn.studio, project_id, synced.config.classes)
         _note_problems(turn, synced)
     with turn.phase("learn"):

@@ -12,6 +12,7 @@ from ml_backend.loop.house import House
 from ml_backend.loop.plan import read_plan
 from ml_backend.loop.policy import Decision, Standing, decide
 from ml_backend.loop.publish import PublishError, ranking_key
+from ml_backend.loop.responses import collect
 from ml_backend.loop.sync import ProjectGoneError, UnusableProjectError, sync
 from ml_backend.loop.upkeep import extend, prune, reassert
 from ml_backend.store.ledger import newest_cycle, note_problem, publication
@@ -36,6 +37,7 @@ def reconcile(house: House, project_id: int) -> Decision:
         extend(house, project_id, studio)
         if not jobs.is_running(house, project_id):
             sync(house, studio, project_id)
+            collect(house, project_id)
             prune(house, project_id, studio)
     except (ProjectGoneError, UnusableProjectError, StudioError, PublishError, ConfigError) as error:
         log.warning("reconcile_stopped", project=project_id, error=str(error))
