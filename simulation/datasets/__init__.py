@@ -2,5 +2,6 @@
 
 from simulation.datasets.contract import Dataset, DatasetConfig, DatasetError, Parts
 from simulation.datasets.drawing import draw_initial, long_tail, split
+from simulation.datasets.loading import load
 
-__all__ = ["Dataset", "DatasetConfig", "DatasetError", "Parts", "draw_initial", "long_tail", "split"]
+__all__ = ["Dataset", "DatasetConfig", "DatasetError", "Parts", "draw_initial", "load", "long_tail", "split"]

@@ -142,7 +142,7 @@ class DatasetConfig(BaseModel):
         None, description="Folder that holds an export's images, at any depth. Null: the folder of the export."
     )
     project: int | None = Field(
-        None, ge=1, description="Number of a connected project, as `nextlabel status` names it."
+        None, ge=1, description="Number of a connected project in Label Studio; its labels so far are the truth."
     )
     pool: int | None = Field(
         None,
