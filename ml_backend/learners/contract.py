@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import math
 from abc import abstractmethod
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, ClassVar, Protocol
@@ -140,6 +140,7 @@ class Fit:
     accuracy: Accuracy | None = None
     metrics: dict[str, float] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
+    columns: dict[str, NDArray[Any]] = field(default_factory=dict)  # further evidence on the pool, by column name
 
 
 class Learner(Plugin[ConfigT]):
@@ -163,8 +164,13 @@ class Learner(Plugin[ConfigT]):
         store: FeatureStore,
         seed: int,
         observer: Observer | None = None,
+        wanted: Collection[str] = (),
     ) -> Fit:
-        """Trains on L labeled images with labels (L,) below C, at least two classes present."""
+        """Trains on L labeled images with labels (L,) below C, at least two classes present.
+
+        wanted: evidence columns that will be read. Those that cost extra are computed only if named here, and come in
+        `Fit.columns`; names that this learner does not provide are left to others.
+        """
 
     @abstractmethod
     def predict(self, model: dict[str, NDArray[Any]], images: Images, store: FeatureStore) -> FloatArray:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field
 
+from ml_backend.learners import dropout
 from ml_backend.learners.choice import FeatureConfig, choose
 from ml_backend.learners.contract import Accuracy, FeatureStore, Fit, Images, Learner, Observer
 from ml_backend.learners.features import embed, restore
@@ -47,6 +49,20 @@ class FrozenConfig(FeatureConfig):
         le=50,
         description="Parts the labels are cut into to measure accuracy; more is less pessimistic and slower.",
     )
+    pass_dropout: float = Field(
+        0.5,
+        gt=0,
+        lt=1,
+        description="Share of the features that a dropout pass leaves out, for scorers that read such passes (BALD); "
+        "training is not changed by it. More makes the passes differ more.",
+    )
+    passes: int = Field(
+        20,
+        ge=2,
+        le=1000,
+        description="Dropout passes over the pool, where a scorer asks for them; more is steadier, at a cost in "
+        "proportion.",
+    )
 
 
 class Frozen(Learner[FrozenConfig]):
@@ -59,7 +75,7 @@ class Frozen(Learner[FrozenConfig]):
     name, title = "frozen", "Frozen features, linear head"
     summary = "Trains in seconds on a CPU; right for most projects until there are thousands of labels."
     reference = "He et al. 2016; Coates, Ng & Lee 2011; Liu & Nocedal 1989 (L-BFGS)"
-    provides = frozenset({"probabilities", "embeddings", "label_history", "labeled_embeddings"})
+    provides = frozenset({"probabilities", "embeddings", "label_history", "labeled_embeddings"}) | dropout.PASSES
 
     def embed(self, images: Images, store: FeatureStore) -> tuple[NDArray[np.float32], str]:
         """See Learner.embed; the sentence says which features and why."""
@@ -76,6 +92,7 @@ class Frozen(Learner[FrozenConfig]):
         store: FeatureStore,
         seed: int,
         observer: Observer | None = None,
+        wanted: Collection[str] = (),
     ) -> Fit:
         """See Learner.fit; the observer hears the first `history` solver iterations."""
         labels, config = checked_labels(labels, labeled, classes), self.config
@@ -108,7 +125,15 @@ class Frozen(Learner[FrozenConfig]):
             accuracy=None if hits is None else Accuracy.from_hits(int(hits.sum()), len(hits)),
             metrics={"iterations": float(solution.iterations), "training_accuracy": own},
             notes=tuple(_notes(solution, classes, labels, chosen.note, hits is None)),
+            columns=self._passes(solution.head, scaling, rest, seed) if dropout.asked_for(wanted) else {},
         )
+
+    def _passes(self, head: Head, scaling: Scaling, rest: NDArray[np.float32], seed: int) -> dropout.Columns:
+        if not len(rest):
+            return dropout.Means(0, len(head.bias), self.config.passes).columns()
+        (masks,) = dropout.masks(self.config.passes, [rest.shape[1]], self.config.pass_dropout, seed)
+        with one_blas_thread():
+            return head.expected(rest, scaling.centre, masks)
 
     def predict(self, model: dict[str, NDArray[Any]], images: Images, store: FeatureStore) -> FloatArray:
         """See Learner.predict; features come from the store or are computed as the model's own arrays say."""

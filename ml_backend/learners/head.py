@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -12,6 +12,7 @@ import scipy.optimize
 import scipy.special
 from numpy.typing import NDArray
 
+from ml_backend.learners.dropout import Columns, Means
 from ml_backend.learners.pixels import cores, one_blas_thread
 from plugins.contract import FloatArray, IntArray
 
@@ -71,6 +72,20 @@ class Head:
         seen = np.flatnonzero(self.seen)
         logits = features @ self.weights[:, seen].astype(features.dtype) + self.bias[seen].astype(features.dtype)
         return np.asarray(seen[logits.argmax(axis=1)])
+
+    def thinned(self, centre: Doubles, mask: FloatArray) -> Head:
+        """The head of one dropout pass: features less `centre` (D,) times mask (D,), then these weights and bias."""
+        weights = mask[:, None] * self.weights
+        return replace(self, weights=weights, bias=self.bias + centre @ (self.weights - weights))
+
+    def expected(self, features: FloatArray, centre: Doubles, masks: FloatArray) -> Columns:
+        """Means over M dropout passes on features (n, D); masks: (M, D)."""
+        passes = [self.thinned(centre, mask) for mask in masks]
+        means = Means(len(features), len(self.bias), len(passes))
+        for start in range(0, len(features), BLOCK):
+            rows = slice(start, min(start + BLOCK, len(features)))
+            means.add(rows, (head.probabilities(features[rows]) for head in passes))
+        return means.columns()
 
 
 def objective(parameters: Doubles, x: Doubles, onehot: Doubles, l2: float) -> tuple[float, Doubles]:

@@ -1,25 +1,31 @@
-"""Both learners keep the promises of the contract, on real images and a real store."""
+"""The learners keep the promises of the contract, on real images and a real store."""
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 import pytest
+import scipy.special
 from numpy.typing import NDArray
 
+from ml_backend.learners import dropout
 from ml_backend.learners.contract import FeatureStore, Fit, Images, Learner
+from ml_backend.learners.head import Scaling, Solver, fit_head
 from ml_backend.learners.pixels import UnreadableImageError
+from ml_backend.learners.small_network import SmallNetwork
 from ml_backend.store.arrays import ArrayStore, DiskFeatures
 from plugins.registry import make
 from tests.learners.conftest import CLASSES, Digits, images_of, in_memory
 
 QUICK: dict[str, dict[str, Any]] = {
     "frozen": {},
+    "small_network": {"epochs": 3, "crop": 0},
     "finetune": {"epochs": 2, "batch": 32, "flip": False, "crop": 1, "side": 8},
 }
-both = pytest.mark.parametrize("name", list(QUICK))
+every = pytest.mark.parametrize("name", list(QUICK))
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -43,18 +49,24 @@ class Diary:
 
 
 def fitted(
-    name: str, digits: Digits, store: FeatureStore, *, n: int = 80, seed: int = 0, **config: Any
+    name: str,
+    digits: Digits,
+    store: FeatureStore,
+    *,
+    n: int = 80,
+    seed: int = 0,
+    wanted: Collection[str] = (),
+    **config: Any,
 ) -> tuple[Fit, Diary]:
     learner: Learner[Any] = make("learner", name, QUICK[name] | config)
     diary = Diary()
     end = len(digits.images) if name == "frozen" else n + 20
-    fit = learner.fit(
-        digits.part(0, n), digits.labels[:n], digits.part(n, end), CLASSES, store=store, seed=seed, observer=diary
-    )
+    labeled, pool = digits.part(0, n), digits.part(n, end)
+    fit = learner.fit(labeled, digits.labels[:n], pool, CLASSES, store=store, seed=seed, observer=diary, wanted=wanted)
     return fit, diary
 
 
-@both
+@every
 def test_fit_has_the_promised_shapes(name: str, digits: Digits, store: FeatureStore) -> None:
     fit, diary = fitted(name, digits, store)
     n = len(fit.probabilities)
@@ -74,7 +86,7 @@ def test_fit_has_the_promised_shapes(name: str, digits: Digits, store: FeatureSt
         assert labels.max() < 10
 
 
-@both
+@every
 def test_same_seed_same_fit(name: str, digits: Digits, store: FeatureStore) -> None:
     (first, heard), (again, heard_again) = fitted(name, digits, store), fitted(name, digits, store)
     assert np.array_equal(first.probabilities, again.probabilities)
@@ -84,7 +96,7 @@ def test_same_seed_same_fit(name: str, digits: Digits, store: FeatureStore) -> N
         assert np.array_equal(array, again.model[key]), key
 
 
-@both
+@every
 def test_label_order_does_not_matter(name: str, digits: Digits, store: FeatureStore) -> None:
     order = np.random.default_rng(0).permutation(80)
     first, _ = fitted(name, digits, store)
@@ -99,7 +111,7 @@ def test_label_order_does_not_matter(name: str, digits: Digits, store: FeatureSt
     assert first.accuracy == other.accuracy
 
 
-@both
+@every
 def test_predict_gives_the_fits_probabilities_even_elsewhere(
     name: str, digits: Digits, store: FeatureStore, tmp_path: Any
 ) -> None:
@@ -113,7 +125,7 @@ def test_predict_gives_the_fits_probabilities_even_elsewhere(
     assert learner.predict(model, Images([], []), other).shape == (0, 10)
 
 
-@both
+@every
 def test_an_empty_pool_still_trains(name: str, digits: Digits, store: FeatureStore) -> None:
     learner: Learner[Any] = make("learner", name, QUICK[name])
     nothing = Images([], [])
@@ -122,7 +134,7 @@ def test_an_empty_pool_still_trains(name: str, digits: Digits, store: FeatureSto
     assert len(fit.embeddings) == 0
 
 
-@both
+@every
 @pytest.mark.parametrize(
     ("labels", "message"),
     [
@@ -140,7 +152,7 @@ def test_wrong_labels_are_refused(
         learner.fit(digits.part(0, 3), np.array(labels), digits.part(3, 5), CLASSES, store=store, seed=0)
 
 
-@both
+@every
 def test_a_truncated_file_is_named(name: str, digits: Digits, store: FeatureStore, tmp_path: Any) -> None:
     fit, _ = fitted(name, digits, store)
     cut = tmp_path / "cut.png"
@@ -149,7 +161,7 @@ def test_a_truncated_file_is_named(name: str, digits: Digits, store: FeatureStor
         make("learner", name).predict(fit.model, images_of([cut]), store)
 
 
-@both
+@every
 def test_images_in_memory_give_the_same_fit(name: str, digits: Digits, store: FeatureStore) -> None:
     decoded = Digits(in_memory(digits.images), digits.labels)
     (first, heard), (again, heard_again) = fitted(name, digits, store), fitted(name, decoded, store)
@@ -163,7 +175,7 @@ def test_images_in_memory_give_the_same_fit(name: str, digits: Digits, store: Fe
     assert np.array_equal(files, learner.predict(first.model, in_memory(images), store))
 
 
-@both
+@every
 def test_one_side_in_memory_may_be_empty(name: str, digits: Digits, store: FeatureStore) -> None:
     learner: Learner[Any] = make("learner", name, QUICK[name])
     labeled = in_memory(digits.part(0, 30))
@@ -171,7 +183,7 @@ def test_one_side_in_memory_may_be_empty(name: str, digits: Digits, store: Featu
     assert fit.probabilities.shape == (0, 10)
 
 
-@both
+@every
 def test_embed_needs_no_label(name: str, digits: Digits, store: FeatureStore) -> None:
     vectors, sentence = make("learner", name).embed(digits.images, store)
     assert vectors.shape == (600, 64)
@@ -220,14 +232,101 @@ def test_finetune_overfits_what_it_sees(digits: Digits, store: FeatureStore) -> 
     assert fit.notes == ("Accuracy is unknown: no label could be held out.",)
 
 
-def test_finetune_schedule_and_augmentation() -> None:
-    from ml_backend.learners.network import _batches, augmented
+def test_dropout_passes_come_only_when_asked_for(digits: Digits, store: FeatureStore) -> None:
+    settings: dict[str, dict[str, Any]] = {"frozen": {}, "small_network": {}, "finetune": {"dropout": 0.5}}
+    for name, config in settings.items():
+        usual, _ = fitted(name, digits, store, **config)
+        assert usual.columns == {}
+        fit, _ = fitted(name, digits, store, wanted={"expected_entropy", "probabilities", "else"}, **config)
+        assert np.array_equal(fit.probabilities, usual.probabilities)
+        assert set(fit.columns) == {"expected_probabilities", "expected_entropy"} <= make("learner", name).provides
+        mean, entropy = fit.columns["expected_probabilities"], fit.columns["expected_entropy"]
+        assert mean.shape == fit.probabilities.shape
+        assert entropy.shape == (len(mean),)
+        assert mean.dtype == entropy.dtype == np.float32
+        assert np.allclose(mean.sum(axis=1), 1, atol=1e-5)
+        information = scipy.special.entr(mean).sum(axis=1) - entropy  # BALD's: never negative (Jensen)
+        assert information.min() > -1e-5
+        assert information.max() > 1e-3
 
-    images = np.random.default_rng(0).integers(0, 256, size=(50, 6, 6, 3), dtype=np.uint8)
-    assert np.array_equal(augmented(images, 0, False, np.random.default_rng(1)), images)
-    for before, after in zip(images, augmented(images, 2, True, np.random.default_rng(1)), strict=True):
-        padded = np.pad(before, ((2, 2), (2, 2), (0, 0)))
-        parts = [padded[r : r + 6, c : c + 6] for r in range(5) for c in range(5)]
-        assert any(np.array_equal(after, p) or np.array_equal(after, p[:, ::-1]) for p in parts)
-    assert [len(batch) for batch in _batches(np.arange(33), 16)] == [16, 17]
-    assert [len(batch) for batch in _batches(np.arange(34), 16)] == [16, 16, 2]
+
+@pytest.mark.parametrize("name", ["frozen", "small_network"])
+def test_dropout_passes_do_not_depend_on_the_place_in_the_pool(name: str, digits: Digits, store: FeatureStore) -> None:
+    learner: Learner[Any] = make("learner", name, QUICK[name])
+    labeled, labels = digits.part(0, 60), digits.labels[:60]
+    order = np.random.default_rng(0).permutation(40)
+
+    def columns(pool: Images) -> dict[str, NDArray[Any]]:
+        wanted = {"expected_entropy"}
+        return learner.fit(labeled, labels, pool, CLASSES, store=store, seed=0, wanted=wanted).columns
+
+    first, other = columns(digits.part(60, 100)), columns(digits.part(60, 100).take(order))
+    for key in first:
+        assert np.allclose(first[key][order], other[key], atol=1e-5)
+    empty = columns(Images([], []))
+    assert empty["expected_probabilities"].shape == (0, 10)
+    assert empty["expected_entropy"].shape == (0,)
+
+
+def test_passes_without_dropout_are_refused_before_training(digits: Digits, store: FeatureStore) -> None:
+    with pytest.raises(ValueError, match=r"'expected_entropy' needs dropout .* set its `dropout` above 0"):
+        fitted("finetune", digits, store, wanted={"expected_entropy"}, epochs=10_000)
+
+
+def test_frozen_passes_are_the_means_of_the_literal_ones() -> None:
+    rng = np.random.default_rng(0)
+    labels = np.arange(40) % 3
+    x = (rng.normal(size=(40, 6)) + labels[:, None]).astype(np.float32)
+    scaling = Scaling.of(x)
+    head = fit_head(x, np.where(labels == 2, 3, labels), 4, scaling, Solver()).head  # class 2 has no label
+    (masks,) = dropout.masks(9, [6], 0.5, seed=0)
+    p = np.empty((40, 9, 4))
+    for i in range(40):
+        for m in range(9):
+            scaled = (x[i] - scaling.centre) / scaling.scale * masks[m]
+            logits = scaled @ (head.weights * scaling.scale) + head.bias + scaling.centre @ head.weights
+            p[i, m] = head.unseen
+            p[i, m, head.seen] = (1 - head.unseen) * scipy.special.softmax(logits[head.seen])
+    columns = head.expected(x, scaling.centre, masks)
+    assert np.allclose(columns["expected_probabilities"], p.mean(axis=1), atol=1e-6)
+    assert np.allclose(columns["expected_entropy"], scipy.special.entr(p).sum(axis=2).mean(axis=1), atol=1e-6)
+
+
+def test_without_an_observer_the_pool_is_predicted_once(
+    digits: Digits, store: FeatureStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from ml_backend.learners import network
+
+    def never(*_: object) -> NDArray[np.int64]:
+        raise AssertionError("the pool was predicted for nobody")
+
+    with_observer, _ = fitted("small_network", digits, store)
+    monkeypatch.setattr(network, "labels", never)
+    learner: Learner[Any] = make("learner", "small_network", QUICK["small_network"])
+    fit = learner.fit(digits.part(0, 80), digits.labels[:80], digits.part(80, 100), CLASSES, store=store, seed=0)
+    assert np.array_equal(fit.probabilities, with_observer.probabilities)
+
+
+def test_small_network_learns_grey_and_colour(digits: Digits, store: FeatureStore) -> None:
+    learner: Learner[Any] = make("learner", "small_network", {"crop": 1})
+    truth = digits.labels[300:]
+    grey = in_memory(digits.images)
+    assert grey.pixels is not None
+    tinted = grey.pixels * np.array([1.0, 0.5, 0.25])
+    for images, mode in ((grey, "L"), (Images(grey.contents, [], tinted.astype(np.uint8)), "RGB")):
+        labeled, pool = images.take(np.arange(300)), images.take(np.arange(300, 600))
+        fit = learner.fit(labeled, digits.labels[:300], pool, CLASSES, store=store, seed=0)
+        assert str(fit.model["mode"][0]) == mode
+        assert fit.embeddings.shape == (300, 128)
+        assert (fit.probabilities.argmax(axis=1) == truth).mean() > 0.85
+        assert fit.features.startswith("a small convolutional network at 8 px, every layer trained on 255 labels")
+
+
+def test_small_network_takes_smaller_batches_of_few_labels() -> None:
+    learner = SmallNetwork()
+    assert [learner.batch(n) for n in (20, 200, 512, 5000)] == [8, 12, 32, 32]
+
+
+def test_a_model_of_another_version_is_named(digits: Digits, store: FeatureStore) -> None:
+    with pytest.raises(ValueError, match="'finetune'; train once more"):
+        make("learner", "finetune").predict({"shape": np.array([10, 8])}, digits.part(0, 1), store)
