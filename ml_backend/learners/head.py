@@ -63,7 +63,7 @@ class Head:
         out = np.full((len(features), len(self.bias)), self.unseen)
         share = 1.0 - self.unseen * int((~self.seen).sum())
         for start in range(0, len(features), BLOCK):
-            logits = features[start : start + BLOCK].astype(np.float64) @ self.weights[:, self.seen]
+            logits = features[start : start + BLOCK].astype(np.float64, copy=False) @ self.weights[:, self.seen]
             out[start : start + BLOCK, self.seen] = share * scipy.special.softmax(logits + self.bias[self.seen], axis=1)
         return out
 
@@ -84,7 +84,8 @@ class Head:
         means = Means(len(features), len(self.bias), len(passes))
         for start in range(0, len(features), BLOCK):
             rows = slice(start, min(start + BLOCK, len(features)))
-            means.add(rows, (head.probabilities(features[rows]) for head in passes))
+            block = features[rows].astype(np.float64)  # once for all passes
+            means.add(rows, (head.probabilities(block) for head in passes))
         return means.columns()
 
 

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from ml_backend.learners.pictures import Pictures
 
 PREFIX = "network."
+COMPILE_FROM = 5_000  # steps: below, about a minute of compiling costs more than it saves
 
 
 class NetworkConfig(FeatureConfig):
@@ -193,7 +194,7 @@ class NetworkLearner(Learner[NetworkConfigT]):
             config.decay,
             Augmentation(config.crop, config.flip),
             adaptive=self.adaptive,
-            compile=config.compile,
+            compile_from=COMPILE_FROM if config.compile else None,
         )
 
 

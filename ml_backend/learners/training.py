@@ -13,14 +13,13 @@ from ml_backend.learners.network import Network, autocast, on_device
 from ml_backend.learners.pictures import Augmentation, Pictures, augmented, device
 from plugins.contract import IntArray
 
-COMPILE_FROM = 5_000  # steps: below, a minute of compiling costs more than it saves
-
 
 @dataclass(frozen=True)
 class Schedule:
     """The rate falls to a fifth at 60 % and 80 % of the epochs (thesis ch. 3).
 
     adaptive: AdamW (Loshchilov & Hutter 2019) with `momentum` as its first beta, else SGD with momentum.
+    compile_from: steps from which a training on a GPU is worth compiling; None: never.
     """
 
     epochs: int
@@ -30,7 +29,7 @@ class Schedule:
     decay: float
     augmentation: Augmentation
     adaptive: bool = False
-    compile: bool = False
+    compile_from: int | None = None
 
     def optimizer(self, network: Network) -> torch.optim.Optimizer:
         weights = list(network.parameters())
@@ -106,8 +105,8 @@ def batches(n: int, size: int) -> list[slice]:
 
 
 def _compiled(network: Network, schedule: Schedule, n: int) -> Callable[[torch.Tensor], torch.Tensor]:
-    steps = schedule.epochs * (n // schedule.batch)
-    if schedule.compile and device().type == "cuda" and steps >= COMPILE_FROM:
+    worth = schedule.compile_from is not None and schedule.epochs * (n // schedule.batch) >= schedule.compile_from
+    if worth and device().type == "cuda":
         compiled: Callable[[torch.Tensor], torch.Tensor] = torch.compile(network, dynamic=False)
         return compiled
     return network

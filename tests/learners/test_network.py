@@ -116,6 +116,14 @@ def test_predicted_labels_are_the_largest_logits(kind: str) -> None:
     assert features.shape == (12, network.head.in_features)
 
 
+def test_a_training_step_is_one_graph_to_the_compiler() -> None:
+    """What torch.compile needs on a GPU; here the captured graph is run as it is."""
+    network, pictures = networks()["small"]
+    captured = torch.compile(network, backend="eager", fullgraph=True, dynamic=False)
+    network.rate = 0.0
+    assert torch.allclose(captured(pictures[0:12].cpu()), network(pictures[0:12].cpu()))
+
+
 def literal(network: Network, pictures: Pictures, masks: list[NDArray[np.float32]]) -> NDArray[np.float64]:
     """(N, M, C) probabilities, image by image and pass by pass, on a network in evaluation mode."""
     net.on_device(network).eval()
