@@ -94,6 +94,6 @@ def _read(folder: Path, name: str, note: str) -> Dataset:
         labels = np.load(folder / LABELS, allow_pickle=False)
         test = np.load(folder / TEST, allow_pickle=False) if (folder / TEST).is_file() else None
         classes = tuple(json.loads((folder / CLASSES).read_text(encoding="utf-8")))
-    except (OSError, ValueError) as error:
+    except (OSError, EOFError, ValueError) as error:
         raise DatasetError(f"{folder} is damaged ({error}); delete it, and it is made again.") from error
     return Dataset(name, Images.in_memory(pixels), labels, classes, test, note)
