@@ -12,7 +12,7 @@ from math import frexp, sqrt
 from typing import TypeVar
 
 import numpy as np
-from threadpoolctl import ThreadpoolController  # type: ignore[import-untyped]  # it has no stubs
+from threadpoolctl import threadpool_info, threadpool_limits  # type: ignore[import-untyped]  # it has no stubs
 
 from plugins.combination import checked_values
 from plugins.contract import FloatArray, IntArray, PluginConfig, Selection, Selector
@@ -23,7 +23,7 @@ CENTRES = 512  # in one product with the pool
 ENTRIES = 2**19  # of one block's products; they stay in the cache while they are read twice
 ROUNDING = 2.0**-24  # of float32
 Result = TypeVar("Result")
-SHARE = 32  # candidates' distances to each other cost about 1/32 of the pool's to the choices
+SHARE = 64  # candidates' distances to each other cost about 1/64 of the pool's to the choices
 
 
 class KCenterConfig(PluginConfig):
@@ -49,7 +49,14 @@ def kcenter_greedy(
     budget = max(0, min(budget, len(points)))
     if not len(points):
         return np.empty(0, dtype=np.int64), np.zeros(1)
-    cover = Cover(points, labeled)
+    threads = max((library["num_threads"] for library in threadpool_info() if library["user_api"] == "blas"), default=1)
+    with threadpool_limits(1, user_api="blas"):  # blocks run side by side; BLAS threads would wait for each other
+        return traverse(Cover(points, labeled, threads), budget, ties)
+
+
+def traverse(cover: Cover, budget: int, ties: FloatArray) -> tuple[IntArray, FloatArray]:
+    """`kcenter_greedy` on a prepared pool: rounds of candidates, their exact replay, and one update of the pool."""
+    points, labeled = cover.points, cover.labeled
     order: list[int] = []
     squares: list[float] = []
     if not len(labeled):
@@ -114,9 +121,12 @@ def squares_between(points: FloatArray) -> FloatArray:
     between *= -2
     between += norms
     between += norms[:, None]
-    for row in range(len(points)):
-        close = np.flatnonzero(between[row] < 2.0**-26 * norms[row])
-        between[row, close] = np.square(points[close] - points[row]).sum(axis=1)
+    np.fill_diagonal(between, np.inf)
+    row, other = np.nonzero(between < 2.0**-26 * norms)
+    for start in range(0, len(row), 4096):
+        a, b = row[start : start + 4096], other[start : start + 4096]
+        between[a, b] = np.square(points[a] - points[b]).sum(axis=1)
+    np.fill_diagonal(between, 0)
     return np.asarray(between)
 
 
@@ -127,24 +137,23 @@ class Cover:
     that of the runner-up. A product of blocks with the new centres updates all three; no N x N or N x L matrix.
     """
 
-    def __init__(self, points: FloatArray, labeled: FloatArray) -> None:
+    def __init__(self, points: FloatArray, labeled: FloatArray, threads: int = 1) -> None:
         self.points, self.labeled = points, labeled
         n, width = points.shape
-        self._controller = ThreadpoolController()
-        blas = [library["num_threads"] for library in self._controller.info() if library["user_api"] == "blas"]
-        self._threads = max(blas, default=1)
+        self._threads = threads
         self.most_candidates = max(64, int(sqrt(n * width / 2)))  # their distances take less room than the pool
-        low = min((float(a.min()) for a in (points, labeled) if a.size), default=0.0)
-        high = max((float(a.max()) for a in (points, labeled) if a.size), default=0.0)
+        filled = [array for array in (points, labeled) if array.size]
+        low = min((float(array.min()) for array in filled), default=0.0)
+        high = max((float(array.max()) for array in filled), default=0.0)
         self.scale = max(2.0 ** (frexp(high / 2 - low / 2)[1] + 1), 2.0**-100)
-        totals = self._blocks(lambda rows: points[rows].sum(axis=0, dtype=np.float64))
+        totals = self._blocks(lambda rows: points[rows].sum(axis=0, dtype=np.float64), 512)
         self.mean = np.sum(totals, axis=0) / n
         # A round number near the mean keeps products small, and sums over whole numbers exact.
         self.origin = (np.round(self.mean / self.scale * 256) / 256).astype(points.dtype)
         self._rows = np.zeros((n, -(-(width + 1) // 16) * 16), dtype=np.float32)
         self._rows[:, width] = 1  # times half a centre's norm: the product is half the squared distance, less |x|^2 / 2
         self._half_norms = np.empty(n, dtype=np.float32)
-        self._blocks(self._prepare)
+        self._blocks(self._prepare, 512)
         terms = self._rows.shape[1]
         # |fl(x.c - |c|^2/2) - ...| <= (g/2 + 4u)(|x| + |c|)^2, g = terms u / (1 - terms u); |c| <= |x| + distance
         self._slack = 1.1 * (terms * ROUNDING / (1 - terms * ROUNDING) / 2 + 4 * ROUNDING)
@@ -152,6 +161,7 @@ class Cover:
         self.half = np.full(n, np.inf, dtype=np.float32)
         self.second = np.full(n, np.inf, dtype=np.float32)
         self.chosen = np.empty(0, dtype=np.int64)
+        self._added: list[tuple[int, FloatArray]] = []
         for start in range(0, len(labeled), CENTRES):
             self._add(self._shift(labeled[start : start + CENTRES]), start)
 
@@ -191,32 +201,36 @@ class Cover:
 
     def shifted(self, items: IntArray) -> FloatArray:
         """(m, D) float64 rows of pool items about the origin, in units of `scale`."""
-        return self.points[items].astype(np.float64) / self.scale - self.origin
+        return np.asarray(self.points[items].astype(np.float64) / self.scale - self.origin)
 
     def _exact(self, items: IntArray, slack: FloatArray) -> FloatArray:
         """(k,) squared distances to the nearest centre; where float32 cannot tell which that is, float64 does."""
         near = self.near[items]
         unsure = np.flatnonzero(self.second[items] - self.half[items] <= 3 * slack)
         if unsure.size:
-            own = self.shifted(items[unsure])
-            best = np.full(len(unsure), np.inf)
-            for start in range(0, len(self.labeled) + len(self.chosen), CENTRES):
-                centres = self._centres(np.arange(start, start + CENTRES)) / self.scale - self.origin
-                squares = np.einsum("kd,kd->k", centres, centres) - 2 * (own @ centres.T)
-                nearest = squares.argmin(axis=1)
-                found = squares[np.arange(len(own)), nearest]
-                near[unsure[found < best]] = start + nearest[found < best]
-                best = np.minimum(best, found)
+            near[unsure] = self._decide(items[unsure], slack[unsure])
+            # Decided for good: only a later centre can come close again.
+            self.near[items[unsure]], self.second[items[unsure]] = near[unsure], np.inf
         return self._squares(items, self._centres(near))
+
+    def _decide(self, items: IntArray, slack: FloatArray) -> IntArray:
+        """(k,) the nearest centres of (k,) items, in float64 among all that float32 cannot tell apart."""
+        limit = (self.half[items] + 3 * slack - self._half_norms[items])[:, None]
+        close = [np.nonzero(self._rows[items] @ signed.T <= limit) for _, signed in self._added]
+        row = np.concatenate([found[0] for found in close])
+        number = np.concatenate([found[1] + first for (first, _), found in zip(self._added, close, strict=True)])
+        parts = self._slices(len(row))
+        squares = np.concatenate([self._squares(items[row[part]], self._centres(number[part])) for part in parts])
+        order = np.lexsort((number, squares, row))
+        return np.asarray(number[order[np.unique(row[order], return_index=True)[1]]])
 
     def _squares(self, items: IntArray, others: FloatArray) -> FloatArray:
         """(k,) squared distances of pool items to (k, D) or (D,) others by difference, so equal rows are 0 apart."""
         return np.asarray(np.square((self.points[items].astype(np.float64) - others) / self.scale).sum(axis=1))
 
     def _centres(self, numbers: IntArray) -> FloatArray:
-        """(k, D) float64 rows of centres: labeled items first, then choices; numbers past the last are left out."""
+        """(k, D) float64 rows of centres by number: labeled items first, then choices."""
         known = len(self.labeled)
-        numbers = numbers[numbers < known + len(self.chosen)]
         rows = np.empty((len(numbers), self.points.shape[1]))
         rows[numbers < known] = self.labeled[numbers[numbers < known]]
         rows[numbers >= known] = self.points[self.chosen[numbers[numbers >= known] - known]]
@@ -228,7 +242,9 @@ class Cover:
         return np.asarray(self._slack * np.square(reach))
 
     def _shift(self, points: FloatArray) -> FloatArray:
-        return (points * points.dtype.type(1 / self.scale) - self.origin).astype(np.float32)
+        shifted = points * points.dtype.type(1 / self.scale)
+        shifted -= self.origin
+        return np.asarray(shifted, dtype=np.float32)
 
     def _prepare(self, rows: slice) -> None:
         shifted = self._shift(self.points[rows])
@@ -240,6 +256,7 @@ class Cover:
         signed = np.zeros((len(centres), self._rows.shape[1]), dtype=np.float32)
         signed[:, : centres.shape[1]] = -centres
         signed[:, centres.shape[1]] = np.einsum("kd,kd->k", centres, centres) / 2
+        self._added.append((first, signed))
 
         def update(rows: slice) -> None:
             products = self._rows[rows] @ signed.T
@@ -256,11 +273,11 @@ class Cover:
         self._blocks(update, min(4096, max(256, ENTRIES // len(centres))))
 
     def _blocks(self, work: Callable[[slice], Result], size: int = 4096) -> list[Result]:
-        """work(rows) for every block of the pool, on as many threads as BLAS has, with one BLAS thread each."""
+        """work(rows) for every block of the pool, on `threads` threads; the caller keeps BLAS to one thread."""
         slices = self._slices(len(self.points), size)
         if len(slices) == 1:
             return [work(slices[0])]
-        with self._controller.limit(limits=1, user_api="blas"), ThreadPoolExecutor(self._threads) as pool:
+        with ThreadPoolExecutor(self._threads) as pool:
             return list(pool.map(work, slices))
 
     def _slices(self, n: int, size: int = 4096) -> list[slice]:

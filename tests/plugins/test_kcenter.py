@@ -20,7 +20,9 @@ Points = NDArray[np.floating[Any]]
 
 def literal(points: Points, labeled: Points, budget: int, ties: Points) -> tuple[list[int], list[float]]:
     """Word by word: choose the farthest, of equals the one with the smallest tie; every distance in float64."""
-    rows, order, radii = points.astype(np.float64), [], []
+    rows = points.astype(np.float64)
+    order: list[int] = []
+    radii: list[float] = []
     nearest = np.full(len(rows), np.inf)
     for centre in labeled.astype(np.float64):
         nearest = np.minimum(nearest, ((rows - centre) ** 2).sum(axis=1))
@@ -28,8 +30,9 @@ def literal(points: Points, labeled: Points, budget: int, ties: Points) -> tuple
         away = nearest
         if not len(labeled) and not order:
             away = -((rows - rows.mean(axis=0)) ** 2).sum(axis=1)
-        left = [i for i in range(len(rows)) if i not in order]
-        best = min(left, key=lambda i: (-away[i], ties[i]))
+        left = np.setdiff1d(np.arange(len(rows)), order)
+        farthest = left[away[left] == away[left].max()]
+        best = int(farthest[ties[farthest].argmin()])
         radii.append(float(np.sqrt(nearest.max())))
         order.append(best)
         nearest = np.minimum(nearest, ((rows - rows[best]) ** 2).sum(axis=1))
