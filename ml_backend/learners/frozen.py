@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import Field
+from pydantic import Field, field_validator
 
 from ml_backend.learners import dropout
 from ml_backend.learners.choice import FeatureConfig, choose
@@ -45,9 +45,10 @@ class FrozenConfig(FeatureConfig):
     )
     folds: int = Field(
         5,
-        ge=2,
+        ge=0,
         le=50,
-        description="Parts the labels are cut into to measure accuracy; more is less pessimistic and slower.",
+        description="Parts the labels are cut into to measure accuracy; more is less pessimistic and slower. 0: "
+        "not measured, which is right for simulations (they have test images).",
     )
     pass_dropout: float = Field(
         0.5,
@@ -63,6 +64,13 @@ class FrozenConfig(FeatureConfig):
         description="Dropout passes over the pool, where a scorer asks for them; more is steadier, at a cost in "
         "proportion.",
     )
+
+    @field_validator("folds")
+    @classmethod
+    def _parts(cls, folds: int) -> int:
+        if folds == 1:
+            raise ValueError("one part leaves nothing to learn from; give 0 (not measured) or 2 and more")
+        return folds
 
 
 class Frozen(Learner[FrozenConfig]):
@@ -112,7 +120,7 @@ class Frozen(Learner[FrozenConfig]):
         problem = known_sorted, labels_sorted, len(classes), scaling, solver
         with one_blas_thread():
             solution = fit_head(*problem, watch=watch)
-        hits = held_out_hits(*problem, folds=config.folds, seed=seed)
+        hits = held_out_hits(*problem, folds=config.folds, seed=seed) if config.folds else None
         own = float((solution.head.labels(known) == labels).mean())
         return Fit(
             probabilities=solution.head.probabilities(rest),
@@ -124,7 +132,7 @@ class Frozen(Learner[FrozenConfig]):
             features=chosen.sentence,
             accuracy=None if hits is None else Accuracy.from_hits(int(hits.sum()), len(hits)),
             metrics={"iterations": float(solution.iterations), "training_accuracy": own},
-            notes=tuple(_notes(solution, classes, labels, chosen.note, hits is None)),
+            notes=tuple(_notes(solution, classes, labels, chosen.note, hits is None, config.folds)),
             columns=self._passes(solution.head, scaling, rest, seed) if dropout.asked_for(wanted) else {},
         )
 
@@ -156,7 +164,7 @@ def _model(head: Head, features: dict[str, NDArray[Any]], feature_id: str) -> di
 
 
 def _notes(
-    solution: Solution, classes: tuple[str, ...], labels: IntArray, aged: str | None, unmeasured: bool
+    solution: Solution, classes: tuple[str, ...], labels: IntArray, aged: str | None, unmeasured: bool, folds: int
 ) -> list[str]:
     notes = [aged] if aged else []
     counts = np.bincount(labels, minlength=len(classes))
@@ -164,7 +172,7 @@ def _notes(
     if absent:
         listed = ", ".join(absent[:10]) + (" and more" if len(absent) > 10 else "")
         notes.append(f"No label yet for {len(absent)} of {len(classes)} classes: {listed}.")
-    if unmeasured:
+    if unmeasured and folds:
         notes.append("Accuracy is unknown until two classes have two labels each.")
     if not solution.converged:
         notes.append(f"The head stopped after {solution.iterations} iterations before it converged (max_iterations).")

@@ -95,11 +95,15 @@ def objective(parameters: Doubles, x: Doubles, onehot: Doubles, l2: float) -> tu
     parameters: (D K + K,), W row by row and then the bias. x: (L, D). onehot: (L, K).
     """
     d, k = x.shape[1], onehot.shape[1]
-    weights, bias = parameters[: d * k].reshape(d, k), parameters[d * k :]
-    logits = x @ weights + bias
-    normalizer = scipy.special.logsumexp(logits, axis=1, keepdims=True)
-    loss = float((normalizer[:, 0] - np.einsum("lk,lk->l", logits, onehot)).sum() + l2 / 2 * (weights**2).sum())
-    residual = np.exp(logits - normalizer) - onehot
+    weights = parameters[: d * k].reshape(d, k)
+    logits = x @ weights + parameters[d * k :]
+    logits -= logits.max(axis=1, keepdims=True)
+    own = float(np.vdot(logits, onehot))
+    shares = np.exp(logits, out=logits)
+    totals = shares.sum(axis=1, keepdims=True)
+    loss = float(np.log(totals).sum()) - own + l2 / 2 * float(np.vdot(weights, weights))
+    shares /= totals
+    residual = np.subtract(shares, onehot, out=shares)
     gradient = np.concatenate([(x.T @ residual + l2 * weights).ravel(), residual.sum(axis=0)])
     return loss, gradient
 

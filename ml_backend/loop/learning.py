@@ -93,6 +93,7 @@ def learn(
         "probabilities": np.asarray(fit.probabilities, dtype=np.float32),
         "embeddings": np.asarray(fit.embeddings, dtype=np.float32),
         "labeled_embeddings": np.asarray(fit.labeled_embeddings, dtype=np.float32),
+        **fit.columns,
     }
     if history is not None:
         columns["label_history"] = history.matrix(len(pool.task_id))

@@ -17,6 +17,7 @@ from ml_backend.learners.head import Scaling, Solver, fit_head
 from ml_backend.learners.pixels import UnreadableImageError
 from ml_backend.learners.small_network import SmallNetwork
 from ml_backend.store.arrays import ArrayStore, DiskFeatures
+from plugins.contract import PluginError
 from plugins.registry import make
 from tests.learners.conftest import CLASSES, Digits, images_of, in_memory
 
@@ -330,3 +331,11 @@ def test_small_network_takes_smaller_batches_of_few_labels() -> None:
 def test_a_model_of_another_version_is_named(digits: Digits, store: FeatureStore) -> None:
     with pytest.raises(ValueError, match="'finetune'; train once more"):
         make("learner", "finetune").predict({"shape": np.array([10, 8])}, digits.part(0, 1), store)
+
+
+def test_frozen_measures_no_accuracy_without_folds(digits: Digits, store: DiskFeatures) -> None:
+    fit, _ = fitted("frozen", digits, store, folds=0)
+    assert fit.accuracy is None
+    assert fit.notes == ()
+    with pytest.raises(PluginError, match="one part leaves nothing to learn from"):
+        make("learner", "frozen", {"folds": 1})
