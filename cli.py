@@ -210,6 +210,8 @@ def status(project: ProjectArgument = None) -> None:
     """The last cycles of a project, and what is left of its queue."""
     from sqlalchemy import select
 
+    from ml_backend.loop.gain import read_gain
+    from ml_backend.loop.gain_sentences import sentences
     from ml_backend.loop.house import house
     from ml_backend.loop.upkeep import remaining
     from ml_backend.store.tables import Cycle
@@ -220,12 +222,36 @@ def status(project: ProjectArgument = None) -> None:
             session.scalars(select(Cycle).where(Cycle.project_id == row.id).order_by(Cycle.number.desc()).limit(10))
         )
         left, unwritten = remaining(session, row.id)
+        said = sentences(read_gain(session, row.id))
     console.print(f"Project {row.studio_id} ({row.title}): live version {row.live_version}")
     console.print(
         f"{left} published items wait, {unwritten} more are ranked; {row.fresh_labels} labels since training."
     )
+    console.print(f"{said[0]} `nextlabel gain` says more.", highlight=False)
     for cycle in cycles:
         _print_cycle(cycle)
+
+
+@app.command()
+def gain(
+    project: ProjectArgument = None,
+    window: Annotated[int, typer.Option(min=1, help="Newest control answers that the accuracy is from.")] = 100,
+    since: Annotated[int | None, typer.Option(min=1, help="Only queues of this cycle and later.")] = None,
+) -> None:
+    """How good the model is on what nobody labeled, and how many labels the queue saved, with 95 % intervals."""
+    from ml_backend.loop.gain import read_gain
+    from ml_backend.loop.gain_sentences import curve_rows, sentences
+    from ml_backend.loop.house import house
+
+    with house().ledger.session() as session:
+        found = read_gain(session, _project(project).id, window=window, since=since)
+    for sentence in sentences(found):
+        console.print(sentence, highlight=False)
+    if found.savings is not None:
+        table = Table("labels", "accuracy on all items", "between", title=f"As of cycle {found.savings_cycle}")
+        for row in curve_rows(found.savings):
+            table.add_row(*row)
+        console.print(table)
 
 
 def _print_cycle(cycle: Any) -> None:

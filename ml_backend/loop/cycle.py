@@ -11,12 +11,14 @@ import structlog
 from sqlalchemy import select
 
 from ml_backend.loop.control import with_control
+from ml_backend.loop.gain import kept_in_cycle
 from ml_backend.loop.house import House
 from ml_backend.loop.learning import Learned, recall, train
 from ml_backend.loop.plan import Plan, PlanError, read_plan
 from ml_backend.loop.pool import Pool, read_pool
 from ml_backend.loop.publish import PublishError, publish
 from ml_backend.loop.ranking import Ranking, RankingError, rank
+from ml_backend.loop.reference import measure_savings
 from ml_backend.loop.responses import collect
 from ml_backend.loop.sync import ProjectGoneError, Synced, UnusableProjectError, sync
 from ml_backend.store.ledger import next_number, note_problem, solve_problems
@@ -113,6 +115,7 @@ def _run(turn: Turn, project_id: int, kind: str) -> None:
             turn.house, turn.studio, turn.cycle, ranking, pool.task_id, learned.probabilities, synced.config, turn.plan
         )
     _close(turn, project_id, pool, learned, ranking, version)
+    _compare(turn, project_id, pool, learned)
 
 
 def _note_problems(turn: Turn, synced: Synced) -> None:
@@ -167,6 +170,7 @@ def _close(
             "phase": ranking.phase if ranking else "done",
             "batch": ranking.batch if ranking else 0,
             "measured_labels": learned.accuracy.n if learned.accuracy else 0,
+            "control": kept_in_cycle(session, project_id),
         }
         cycle.seconds = dict(turn.seconds)
         cycle.notes = [*learned.notes, *turn.notes]
@@ -179,6 +183,20 @@ def _close(
             solve_problems(session, project_id, kind)
         said = {"version": cycle.model_version, "labels": cycle.labels, "features": cycle.features}
         log.info("published", project=project_id, **said, seconds=turn.seconds)
+
+
+def _compare(turn: Turn, project_id: int, pool: Pool, learned: Learned) -> None:
+    """With random labeling; the queue is live by now, and whatever goes wrong here leaves the cycle as it is."""
+    try:
+        measure_savings(turn.house, project_id, turn.cycle.number, turn.plan, pool, learned)
+    except Exception as error:
+        log.exception("compare_failed", project=project_id, number=turn.cycle.number)
+        with turn.house.ledger.session() as session:
+            message = f"The comparison with random labels failed: {type(error).__name__}: {error}"
+            note_problem(session, project_id, "compare_failed", message)
+        return
+    with turn.house.ledger.session() as session:
+        solve_problems(session, project_id, "compare_failed")
 
 
 def _fail(turn: Turn, project_id: int, message: str) -> None:

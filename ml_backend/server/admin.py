@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Iterator
 from typing import Annotated, Any
 
@@ -11,6 +12,8 @@ from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
 from ml_backend.loop import jobs, publish, upkeep
+from ml_backend.loop.gain import WINDOW, read_gain
+from ml_backend.loop.gain_sentences import sentences
 from ml_backend.loop.house import House
 from ml_backend.loop.plan import (
     Plan,
@@ -25,6 +28,7 @@ from ml_backend.loop.plan import (
 from ml_backend.server.auth import author, require_basic
 from ml_backend.server.views import (
     CycleView,
+    GainView,
     ItemView,
     PlanChange,
     PlanChanged,
@@ -167,6 +171,19 @@ def _queue_item(item: PublishedItem, status: str | None) -> QueueItem:
     view = QueueItem.model_validate(item)
     view.status = status
     return view
+
+
+@router.get("/projects/{project_id}/gain")
+def gain(
+    session: Open,
+    project: Known,
+    window: Annotated[int, Query(ge=1, le=100_000, description="Newest control answers that are counted.")] = WINDOW,
+    since: Annotated[int | None, Query(ge=1, lt=2**31, description="Only queues of this cycle and later.")] = None,
+) -> GainView:
+    """How good the model is where nobody chose the item, and how many labels selection has saved; with intervals."""
+    found = read_gain(session, project.id, window=window, since=since)
+    fields = {field.name: getattr(found, field.name) for field in dataclasses.fields(found)}
+    return GainView.model_validate({**fields, "sentences": sentences(found)})
 
 
 @router.get("/projects/{project_id}/problems")

@@ -66,7 +66,8 @@ class ProjectView(ProjectSummary):
 
 
 class QueueItem(View):
-    """Why an item stands where it stands. detail: scorer -> {value, percentile, weight, reason}."""
+    """Why an item stands where it stands. detail: scorer -> {value, percentile, weight, reason}. arm: 'control' if it
+    was drawn at random, each of 1 / propensity items as probable, else 'ranked'."""
 
     task_id: int
     rank: int
@@ -75,6 +76,8 @@ class QueueItem(View):
     confidence: float | None
     reason: str
     detail: dict[str, Any]
+    arm: str
+    propensity: float | None
     status: str | None = Field(None, description="unlabeled, labeled, skipped or unusable, as of the last sync.")
 
 
@@ -117,6 +120,56 @@ class VersionView(View):
     published: int
     created_at: datetime
     live_at: datetime | None
+
+
+class AccuracyView(View):
+    """Share of right predictions among `n` control answers, with its 95 % interval."""
+
+    value: float
+    low: float
+    high: float
+    n: int
+
+
+class RangeView(View):
+    """A median with its 95 % interval; null where it lies beyond all labels there are, so that nobody can tell."""
+
+    value: float | None
+    low: float | None
+    high: float | None
+
+
+class SavingsView(View):
+    """Today's labels beside random ones. `labels`: behind `accuracy`, on all items, of a model that has not seen the
+    item (nine tenths of the labels there were); `needed`: random labels for the same; `saved`: the difference;
+    `curve`: random labels -> accuracy, measured; `draws`: control answers behind it all."""
+
+    labels: int
+    draws: int
+    accuracy: RangeView
+    needed: RangeView
+    saved: RangeView
+    curve: dict[int, RangeView]
+
+
+class GainView(View):
+    """What the control arm says so far; `sentences` say it in plain words, headline first."""
+
+    sentences: list[str] = Field(description="Plain words.")
+    share: float = Field(description="Of the queue that is drawn at random, by the plan.")
+    answered: int = Field(description="Control items with an answer.")
+    measured: int = Field(description="Those among them that a model had predicted without having seen them.")
+    skipped: int = Field(description="Control items that annotators skipped.")
+    unusable: int = Field(description="Control items whose annotation cannot be learned.")
+    out_of_turn: int = Field(description="Control items labeled although the queue had not come to them: not counted.")
+    waiting: int = Field(description="Control items in the live queue without an answer.")
+    remaining: AccuracyView | None = Field(description="On what is still unlabeled, from the newest `window` answers.")
+    cycles: tuple[int, int] | None = Field(description="First and last cycle whose queues `remaining` was measured on.")
+    overall: AccuracyView | None = Field(description="As `remaining`, from all answers, while the model changed.")
+    collection: AccuracyView | None = Field(description="On labeled and unlabeled items together.")
+    savings: SavingsView | None = Field(description="Null until there are enough control answers.")
+    savings_cycle: int | None = Field(description="The cycle that compared.")
+    shown: bool = Field(description="Whether annotators see predictions, which draws their answers to them.")
 
 
 class PlanView(View):
