@@ -57,6 +57,17 @@ class Settings(BaseSettings):
         None, validation_alias="NEXTLABEL_RESNET18", description="Local file with torchvision's ResNet-18 weights."
     )
 
+    data: Path = Field(
+        Path("../shared/data"),
+        validation_alias="NEXTLABEL_DATA",
+        description="Folder of packed data sets for simulations and benchmarks.",
+    )
+    cache: Path = Field(
+        default_factory=lambda: Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "nextlabel",
+        validation_alias="NEXTLABEL_CACHE",
+        description="Folder of what can be computed again: decoded data sets.",
+    )
+
     @field_validator("log_level")
     @classmethod
     def _known_level(cls, value: str) -> str:

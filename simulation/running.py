@@ -16,6 +16,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, TaskID, TextColumn, Tim
 from rich.progress import Progress as Bars
 from rq import Queue
 
+from ml_backend.logs import configure_logs
 from ml_backend.loop.house import House
 from ml_backend.loop.worker import simulations_queue
 from simulation.experiment import Progress, forget_errors, progress, work
@@ -42,6 +43,7 @@ def run_here(folder: Path, study: Study, *, processes: int, until: float | None,
 
 
 def _child(folder: str, until: float | None, parent: int) -> None:
+    configure_logs("WARNING")
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's, which stops its children
     work(folder, until, parent)
 
