@@ -8,8 +8,10 @@ from __future__ import annotations
 
 import json
 import os
+import sys
 import time
 import traceback
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -17,6 +19,7 @@ from typing import Any
 
 import yaml
 from filelock import FileLock, Timeout
+from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]  # it has no stubs
 
 from ml_backend.store.arrays import ArrayStore, DiskFeatures
 from simulation import provenance
@@ -134,12 +137,13 @@ def work(folder: str, until: float | None = None, parent: int | None = None) -> 
     return done
 
 
-def _one_thread() -> Any:
+def _one_thread() -> AbstractContextManager[object]:
     """Trials run side by side, one core each; and sums that do not depend on how many cores there are."""
-    from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]  # it has no stubs
-
     os.environ.update(dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"), "1"))
-    return threadpool_limits(1)
+    if "torch" in sys.modules:  # else it reads the environment when it is imported
+        sys.modules["torch"].set_num_threads(1)
+    limits: AbstractContextManager[object] = threadpool_limits(1)
+    return limits
 
 
 def _next(home: Path, study: Study, until: float | None, parent: int | None) -> Trial | None:
