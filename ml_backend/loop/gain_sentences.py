@@ -13,7 +13,9 @@ def sentences(gain: Gain) -> list[str]:
     """Everything a gain says, headline first."""
     said = []
     if gain.remaining is None or gain.cycles is None:
-        said.append("The accuracy on what is still unlabeled is unknown: no control item has an answer yet.")
+        said.append(
+            "The accuracy on what is still unlabeled is unknown: no control item that a model predicted is answered."
+        )
     else:
         first, last = gain.cycles
         queues = f"queue of cycle {first}" if first == last else f"queues of cycles {first} to {last}"

@@ -105,32 +105,24 @@ def random_subset(draws: Draws, n: int, rng: np.random.Generator) -> IntArray:
     return np.array(sorted(chosen), dtype=np.int64)
 
 
-def fit_power_law(sizes: FloatArray, accuracies: FloatArray) -> tuple[Doubles, Doubles, Doubles]:
-    """(B,) a, b, c of accuracy = a - b n^-c by least squares, 0 <= a <= 1, b >= 0 (Viering & Loog 2023, POW3).
+def fit_power_law(sizes: FloatArray, accuracies: FloatArray, top: FloatArray) -> tuple[Doubles, Doubles]:
+    """(B,) b >= 0 and c of accuracy = top - b n^-c by least squares (Viering & Loog 2023, POW3 with a given limit).
 
-    sizes: (S,) label counts. accuracies: (B, S), one curve per row.
+    sizes: (S,) label counts. accuracies: (B, S), one curve per row. top: (B,) what endless labels would give.
     """
     x = sizes[None, :] ** -EXPONENTS[:, None]  # (K, S)
-    mean_x, mean_y = x.mean(axis=1), accuracies.mean(axis=1)
-    centred = x - mean_x[:, None]
-    slope = -(accuracies @ centred.T) / (centred**2).sum(axis=1)  # (B, K)
-    slope = np.maximum(slope, 0.0)
-    top = mean_y[:, None] + slope * mean_x
-    pinned = ((1.0 - accuracies) @ x.T) / (x**2).sum(axis=1)  # b where a would pass 1
-    slope = np.where(top > 1, np.maximum(pinned, 0.0), slope)
-    top = np.minimum(top, 1.0)
-    residual = accuracies[:, None, :] - (top[..., None] - slope[..., None] * x)
-    best = (residual**2).sum(axis=2).argmin(axis=1)
-    rows = np.arange(len(accuracies))
-    return top[rows, best], slope[rows, best], EXPONENTS[best]
+    missing = top[:, None] - accuracies
+    scale = np.maximum((missing @ x.T) / (x**2).sum(axis=1), 0.0)  # (B, K)
+    best = ((missing[:, None, :] - scale[..., None] * x) ** 2).sum(axis=2).argmin(axis=1)
+    return scale[np.arange(len(best)), best], EXPONENTS[best]
 
 
-def labels_for(accuracy: FloatArray, law: tuple[Doubles, Doubles, Doubles], most: int) -> Doubles:
+def labels_for(accuracy: FloatArray, top: FloatArray, law: tuple[Doubles, Doubles], most: int) -> Doubles:
     """(B,) labels at which each power law reaches an accuracy, at most `most` (all there are)."""
-    a, b, c = law
-    with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
-        n = (b / np.maximum(a - accuracy, 0.0)) ** (1.0 / c)
-    return np.where(accuracy >= a, float(most), np.clip(n, 1.0, most))
+    scale, exponent = law
+    with np.errstate(divide="ignore", over="ignore"):
+        needed = (scale / np.maximum(top - accuracy, 1e-12)) ** (1.0 / exponent)
+    return np.clip(needed, 1.0, most)
 
 
 def random_curve(
@@ -163,7 +155,8 @@ def compare(
 
     Bayesian bootstrap (Rubin 1981) over draws, the same weights for both sides, so that they are compared on the same
     items, and over the repeated trainings. Each side has half a hit and half a miss of its own besides (Jeffreys'
-    prior), or thirty hits of thirty would be certainty. Random labeling of everything is as many labels as there are.
+    prior), or thirty hits of thirty would be certainty. Where random labeling would end is not in a short curve, so
+    each replicate draws it: anything from the best accuracy seen to 1. Labeling all is as many labels as there are.
     """
     rng = np.random.default_rng(seed)
     weights = rng.exponential(size=(REPLICATES, len(draws)))
@@ -175,7 +168,9 @@ def compare(
         measured = ~np.isnan(repeated[k])
         mean = (runs @ np.nan_to_num(repeated[k])) / np.maximum(runs @ measured, 1e-12)
         points[:, k] = _weighted(collection_samples(mean, draws), weights, rng)
-    needed = labels_for(now, fit_power_law(sizes.astype(np.float64), points), total)
+    seen = np.maximum(now, points.max(axis=1))
+    top = seen + (1.0 - seen) * rng.random(REPLICATES)
+    needed = labels_for(now, top, fit_power_law(sizes.astype(np.float64), points, top), total)
     return Savings(
         labels=labels,
         draws=len(draws),

@@ -52,7 +52,7 @@ def test_before_any_answer_it_says_what_is_missing(rooms: House) -> None:
         gain = read_gain(session, 1)
     assert (gain.answered, gain.remaining, gain.collection, gain.savings) == (0, None, None, None)
     said = sentences(gain)
-    assert "no control item has an answer yet" in said[0]
+    assert "is unknown: no control item" in said[0]
     assert "0 of the 30" in said[1]
 
 
