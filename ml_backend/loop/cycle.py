@@ -10,8 +10,9 @@ from dataclasses import dataclass, field
 import structlog
 from sqlalchemy import select
 
+from ml_backend.loop.advice import advise
 from ml_backend.loop.control import with_control
-from ml_backend.loop.gain import kept_in_cycle
+from ml_backend.loop.gain import kept_in_cycle, read_gain
 from ml_backend.loop.house import House
 from ml_backend.loop.learning import Learned, recall, train
 from ml_backend.loop.plan import Plan, PlanError, read_plan
@@ -28,6 +29,7 @@ from plugins.contract import PluginError
 
 log = structlog.get_logger()
 
+ENOUGH_ANSWERS = 30  # of the control arm, for advice
 EXPECTED = (StudioError, PublishError, RankingError, ProjectGoneError, UnusableProjectError, PlanError, PluginError)
 
 
@@ -109,7 +111,7 @@ def _run(turn: Turn, project_id: int, kind: str) -> None:
     with turn.phase("rank"):
         ranking = rank(learned.evidence, turn.plan, labels=len(pool.labels), last=pool.skipped)
         ranking = with_control(ranking, pool.task_id, turn.plan, turn.cycle.number, pool.skipped)
-        turn.notes += ranking.notes
+        turn.notes += [*ranking.notes, *_advice(turn, project_id, learned, pool, synced)]
     with turn.phase("publish"):
         version = publish(
             turn.house, turn.studio, turn.cycle, ranking, pool.task_id, learned.probabilities, synced.config, turn.plan
@@ -136,12 +138,23 @@ def _learn(turn: Turn, project_id: int, kind: str, pool: Pool, synced: Synced) -
                 return Learned(
                     learned.evidence, learned.probabilities, last.evidence_cycle, last.features, notes=learned.notes
                 )
-        turn.notes.append("No earlier training fits today's labels and classes, so this ranking trained first.")
+        turn.notes.append("No earlier training fits today's classes and plugins, so this ranking trained first.")
         with turn.house.ledger.session() as session:
             session.get_one(Cycle, turn.cycle.id).kind = "train"
     with turn.house.ledger.session() as session:
         session.get_one(Project, project_id).fresh_labels = 0
     return train(turn.house, project_id, turn.cycle.number, turn.plan, pool, classes)
+
+
+def _advice(turn: Turn, project_id: int, learned: Learned, pool: Pool, synced: Synced) -> tuple[str, ...]:
+    """On the plan, from the control arm's accuracy where there are enough answers, else from the newest training's."""
+    with turn.house.ledger.session() as session:
+        remaining = read_gain(session, project_id).remaining
+        query = select(Cycle.accuracy).where(Cycle.project_id == project_id, Cycle.accuracy.is_not(None))
+        newest = session.scalar(query.order_by(Cycle.number.desc()).limit(1))
+    accuracy = remaining.value if remaining is not None and remaining.n >= ENOUGH_ANSWERS else newest
+    classes = len(synced.config.classes)
+    return advise(turn.plan, accuracy=accuracy, labels=len(pool.labels), classes=classes, features=learned.features)
 
 
 def _keep_training(turn: Turn, learned: Learned) -> None:

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cache
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ml_backend.learners.contract import Accuracy, FeatureStore, Fit, Images, Learner
+from ml_backend.learners.pixels import Mode, read_all, survey
 from ml_backend.loop.house import House
 from ml_backend.loop.plan import Plan
 from ml_backend.loop.pool import Pool
@@ -20,6 +22,8 @@ from plugins.evidence import Column, Evidence
 
 KEEP_EVIDENCE = 5  # trainings; embeddings and history of the whole pool are large
 KEEP_MODELS = 10
+USUAL = frozenset({"probabilities", "embeddings", "label_history", "labeled_embeddings"})  # of every training here
+SIDE = 32  # px, at most, of the pictures that plugins see
 
 
 @dataclass(frozen=True)
@@ -124,9 +128,10 @@ def train(house: House, project_id: int, cycle: int, plan: Plan, pool: Pool, cla
 def recall(
     house: House, project_id: int, trained_in: int, plan: Plan, pool: Pool, classes: tuple[str, ...]
 ) -> Learned | None:
-    """The evidence of an earlier training on today's pool; None where it is gone or the classes changed.
+    """The evidence of an earlier training on today's pool; None where it is gone, or does not fit classes and plan.
 
     Items that came later are predicted by that model. Their label history is then constant: nothing is known of it.
+    Columns that cost extra are there if that training was asked for them, and for the items it saw.
     """
     kept = house.arrays.read(evidence_key(project_id, trained_in))
     if kept is None or kept["probabilities"].shape[1] != len(classes):
@@ -135,6 +140,9 @@ def recall(
     known = np.concatenate([kept["task_id"], kept["labeled_task_id"]])
     where = _positions(known, pool.task_id)
     unseen = (where < 0) | (where >= len(kept["task_id"]))
+    extra = (evidence_needs(plan) & frozenset(learner.provides)) - USUAL
+    if extra and (unseen.any() or not extra <= set(kept)):
+        return None
     probabilities, history = _take(kept, where, unseen)
     notes: tuple[str, ...] = ()
     if unseen.any():
@@ -146,6 +154,7 @@ def recall(
         history[unseen] = fresh.argmax(axis=1)[:, None]
         notes = (f"{int(unseen.sum())} items came after the last training; its model predicted them.",)
     columns: dict[str, Column] = {"probabilities": probabilities, "label_history": history}
+    columns |= {name: kept[name][where] for name in extra}
     embedded, labeled = _embeddings(house, learner, kept, known, pool)
     columns |= {"embeddings": embedded, "labeled_embeddings": labeled}
     return Learned(make_evidence(pool, classes, plan, columns), probabilities, trained_in, notes=notes)
@@ -194,12 +203,28 @@ def _only(images: Images, mask: NDArray[np.bool_]) -> Images:
 def make_evidence(pool: Pool, classes: tuple[str, ...], plan: Plan, columns: dict[str, Any]) -> Evidence:
     """Columns of a training, with what is known without one."""
     base: dict[str, Column] = {"task_id": pool.task_id, "counts": pool.counts, "labels": pool.labels}
+    base |= _pictures(pool)
     learners = {
         name: sorted(getattr(listing.cls, "provides", ()))
         for name, listing in registry.available("learner").items()
         if listing.cls is not None
     }
     return Evidence({**base, **columns}, classes=classes, seed=plan.seed, providers=learners)
+
+
+def _pictures(pool: Pool) -> dict[str, Callable[[], NDArray[Any]]]:
+    """Loaders of small pictures, all of one size, for plugins that look at pixels themselves."""
+
+    @cache
+    def shape() -> tuple[tuple[int, int], Mode]:
+        seen = survey(pool.images + pool.labeled_images)
+        side = min(SIDE, seen.largest)
+        return (side, side), "RGB" if seen.colour else "L"
+
+    return {
+        "images": lambda: read_all(pool.images, *shape()),
+        "labeled_images": lambda: read_all(pool.labeled_images, *shape()),
+    }
 
 
 def _forget_old(house: House, project_id: int) -> None:
