@@ -152,7 +152,7 @@ class NetworkLearner(Learner[NetworkConfigT]):
                 "training_accuracy": float(hits[within].mean()),
                 "epochs": float(self.config.epochs),
             },
-            notes=() if len(out) else ("Accuracy is unknown: no label could be held out.",),
+            notes=self._notes(wanted, bool(len(out))),
             columns=net.expected(network, rest, drawn) if passes else {},
         )
 
@@ -170,16 +170,17 @@ class NetworkLearner(Learner[NetworkConfigT]):
         return _softmax(net.infer(network, Pictures(images, side, mode))[0])
 
     def _passes(self, wanted: Collection[str]) -> int:
-        """How many dropout passes are asked for, ValueError where nothing would be dropped."""
-        if not dropout.asked_for(wanted):
-            return 0
-        if not self.config.dropout:
-            asked = sorted(dropout.PASSES.intersection(wanted))[0]
-            raise ValueError(
-                f"'{asked}' needs dropout passes, and the learner '{self.name}' has dropout 0; set its `dropout` above "
-                "0 (0.5, say), or take the scorer that reads them out of the plan."
+        """How many dropout passes are asked for and can be made."""
+        return self.config.passes if dropout.asked_for(wanted) and self.config.dropout else 0
+
+    def _notes(self, wanted: Collection[str], measured: bool) -> tuple[str, ...]:
+        notes = [] if measured else ["Accuracy is unknown: no label could be held out."]
+        if dropout.asked_for(wanted) and not self.config.dropout:
+            notes.append(
+                f"Dropout passes were asked for, and the learner '{self.name}' has dropout 0: scorers that read them sit "
+                "out. Set its `dropout` above 0 (0.5, say), or take them out of the plan."
             )
-        return self.config.passes
+        return tuple(notes)
 
     def _schedule(self, n: int) -> Any:
         from ml_backend.learners.pictures import Augmentation

@@ -269,9 +269,10 @@ def test_dropout_passes_do_not_depend_on_the_place_in_the_pool(name: str, digits
     assert empty["expected_entropy"].shape == (0,)
 
 
-def test_passes_without_dropout_are_refused_before_training(digits: Digits, store: FeatureStore) -> None:
-    with pytest.raises(ValueError, match=r"'expected_entropy' needs dropout .* set its `dropout` above 0"):
-        fitted("finetune", digits, store, wanted={"expected_entropy"}, epochs=10_000)
+def test_passes_without_dropout_are_left_out_and_named(digits: Digits, store: FeatureStore) -> None:
+    fit, _ = fitted("finetune", digits, store, wanted={"expected_entropy"})
+    assert fit.columns == {}
+    assert any("has dropout 0" in note and "'finetune'" in note for note in fit.notes)
 
 
 def test_frozen_passes_are_the_means_of_the_literal_ones() -> None:
