@@ -1,134 +1,135 @@
-"""Every registered plugin passes the contract suite."""
+"""Every registered plugin passes the contract suite, and the suite catches plugins that break it."""
 
 from __future__ import annotations
 
-import warnings
-from collections.abc import Iterator
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 import pytest
+from pydantic import Field
 
-from plugins.combination import checked
-from plugins.contract import Plugin, PluginError, Scorer, Selector
+from plugins.contract import FloatArray, Plugin, PluginConfig, Scorer, Scores, Selection, Selector
+from plugins.evidence import Evidence
 from tests.plugins import contract
 
-every_scorer = pytest.mark.parametrize("scorer", contract.scorers(), ids=lambda plugin: plugin.name)
-every_selector = pytest.mark.parametrize("selector", contract.selectors(), ids=lambda plugin: plugin.name)
+
+def by_name(item: Any) -> str:
+    return str(getattr(item, "name", None) or item.__name__)
 
 
-@pytest.fixture(autouse=True)
-def _no_warnings() -> Iterator[None]:
-    with warnings.catch_warnings():
-        warnings.simplefilter("error")
-        yield
+@pytest.mark.parametrize("scorer", contract.scorers(), ids=by_name)
+@pytest.mark.parametrize("check", contract.SCORER_CHECKS, ids=by_name)
+def test_scorer(check: Callable[[Scorer[Any]], None], scorer: Scorer[Any]) -> None:
+    contract.run(check, scorer)
 
 
-@every_scorer
-@pytest.mark.parametrize("n", [0, 1, 2, 57])
-@pytest.mark.parametrize("classes", [1, 2, 4])
-def test_scorer_gives_one_finite_value_per_item(scorer: Scorer[Any], n: int, classes: int) -> None:
-    values = contract.score(scorer, contract.evidence(n, classes=classes))
-    assert np.isfinite(values).all()
+@pytest.mark.parametrize("selector", contract.selectors(), ids=by_name)
+@pytest.mark.parametrize("check", contract.SELECTOR_CHECKS, ids=by_name)
+def test_selector(check: Callable[[Selector[Any]], None], selector: Selector[Any]) -> None:
+    contract.run(check, selector)
 
 
-@every_scorer
-def test_scorer_is_deterministic_and_reads_both_precisions(scorer: Scorer[Any]) -> None:
-    single = contract.score(scorer, contract.evidence(50))
-    assert np.array_equal(single, contract.score(scorer, contract.evidence(50)))
-    assert np.allclose(single, contract.score(scorer, contract.evidence(50, dtype=np.float64)), atol=1e-5)
+@pytest.mark.parametrize("plugin", contract.everything(), ids=by_name)
+@pytest.mark.parametrize("check", contract.PLUGIN_CHECKS, ids=by_name)
+def test_plugin(check: Callable[[type[Plugin[Any]]], None], plugin: type[Plugin[Any]]) -> None:
+    contract.run(check, plugin)
 
 
-@every_scorer
-def test_scorer_ignores_the_pool_order(scorer: Scorer[Any]) -> None:
-    order = np.random.default_rng(1).permutation(50)
-    straight = contract.score(scorer, contract.evidence(50))
-    assert np.array_equal(contract.score(scorer, contract.evidence(50, order=order)), straight[order])
+Values = Callable[[Evidence], FloatArray]
+
+
+def scorer_of(values: Values, reason: Callable[[int], str] = str, needs: tuple[str, ...] = ()) -> Scorer[Any]:
+    class Stranger(Scorer[PluginConfig]):
+        """Somebody's."""
+
+        name, title, summary, reference = "stranger", "Stranger", "Does something.", "none"
+
+        def score(self, evidence: Evidence) -> Scores:
+            return Scores(values(evidence), reason=reason)
+
+    Stranger.needs = frozenset(needs)
+    return Stranger()
+
+
+def greedy_memory(evidence: Evidence) -> FloatArray:
+    return np.asarray(np.zeros((len(evidence), 40)).sum(axis=1))
+
+
+def one_per_call(evidence: Evidence, calls: list[int] = []) -> FloatArray:  # noqa: B006  # it remembers, which is the fault
+    calls.append(1)
+    return np.full(len(evidence), float(len(calls)))
 
 
 @pytest.mark.parametrize(
-    "scorer", [s for s in contract.scorers() if "probabilities" in s.needs], ids=lambda plugin: plugin.name
+    ("check", "scorer", "fault"),
+    [
+        (contract.scores_pools_of_any_size, scorer_of(lambda e: np.zeros((len(e), 1))), r"shape \(0, 1\) for 0"),
+        (contract.scores_pools_of_any_size, scorer_of(lambda e: np.full(len(e), np.inf)), "not finite"),
+        (contract.scores_pools_of_any_size, scorer_of(lambda e: np.zeros(len(e)), lambda _: "a\nb"), "not one line"),
+        (contract.scores_are_repeatable_under_any_seed, scorer_of(one_per_call), "two answers"),
+        (contract.scores_ignore_the_pool_order, scorer_of(lambda e: np.arange(len(e)) * 1.0), "order of the pool"),
+        (
+            contract.scores_report_what_is_not_finite,
+            scorer_of(lambda e: e.probabilities.argmax(axis=1) * 1.0, needs=("probabilities",)),
+            "NaN in 'probabilities' went unnoticed",
+        ),
+        (contract.scores_in_bounded_memory, scorer_of(greedy_memory), "times the evidence"),
+    ],
 )
-def test_probabilities_that_are_not_finite_are_caught(scorer: Scorer[Any]) -> None:
-    broken = np.full((6, 4), 0.25)
-    broken[2, 1] = np.nan
-    known = contract.evidence(6, probabilities=broken)
-    with pytest.raises(PluginError, match=f"'{scorer.name}' gave 1 of 6 values"):
-        checked(scorer.name, scorer.score(known), 6)
+def test_the_suite_catches_a_scorer(check: Callable[[Scorer[Any]], None], scorer: Scorer[Any], fault: str) -> None:
+    with pytest.raises(contract.BrokenContractError, match=f"'stranger' does not pass {check.__name__}: .*{fault}"):
+        contract.run(check, scorer)
 
 
-@every_scorer
-def test_scorer_memory_is_bounded_by_the_evidence(scorer: Scorer[Any]) -> None:
-    known = contract.evidence(200_000, classes=10)
-    contract.score(scorer, contract.evidence(5))
-    evidence_bytes = known.probabilities.nbytes
-    assert contract.peak(lambda: scorer.score(known)) < 4 * evidence_bytes
+class First(Selector[PluginConfig]):
+    """Takes what comes first."""
+
+    name, title, summary, reference = "first", "First", "The first ones.", "none"
+
+    def select(self, evidence: Evidence, values: FloatArray, budget: int) -> Selection:
+        return Selection(np.arange(min(budget, len(values))))
 
 
-@every_selector
-@pytest.mark.parametrize("n", [0, 1, 40])
-@pytest.mark.parametrize("budget", [0, 1, 7, 40, 99])
-@pytest.mark.parametrize("labeled", [0, 1, 5])
-def test_selector_orders_as_many_as_there_are(selector: Selector[Any], n: int, budget: int, labeled: int) -> None:
-    contract.select(selector, contract.evidence(n, labeled=labeled), np.random.default_rng(2).random(n), budget)
+@pytest.mark.parametrize(
+    ("check", "fault"),
+    [
+        (contract.selects_repeatably_whatever_the_pool_order, "order of the pool"),
+        (contract.selects_among_ties_by_the_seed, "ties the same way"),
+        (contract.selects_by_finite_values_only, "went unnoticed"),
+    ],
+)
+def test_the_suite_catches_a_selector(check: Callable[[Selector[Any]], None], fault: str) -> None:
+    with pytest.raises(contract.BrokenContractError, match=fault):
+        contract.run(check, First())
 
 
-@every_selector
-def test_selector_copes_with_identical_items(selector: Selector[Any]) -> None:
-    same = np.ones((30, 6), dtype=np.float32)
-    for points in (same, np.concatenate([same[:28], np.zeros((2, 6), dtype=np.float32)])):
-        contract.select(selector, contract.evidence(30, embeddings=points), np.zeros(30), 12)
-    some = contract.evidence(30, embeddings=same.copy(), labeled_embeddings=same[:5].copy())
-    contract.select(selector, some, np.zeros(30), 12)
+class Undocumented(PluginConfig):
+    """One setting."""
+
+    size: int = Field(3, ge=1, description="How large")
 
 
-@every_selector
-@pytest.mark.parametrize("ties", [False, True])
-def test_selector_ignores_the_pool_order_and_is_deterministic(selector: Selector[Any], ties: bool) -> None:
-    values = np.zeros(60) if ties else np.random.default_rng(3).random(60)
-    order = np.random.default_rng(4).permutation(60)
-    straight = contract.evidence(60)
-    shuffled = contract.evidence(60, order=order)
-    first = contract.select(selector, straight, values, 15).order
-    again = contract.select(selector, straight, values, 15).order
-    other = contract.select(selector, shuffled, values[order], 15).order
-    assert np.array_equal(first, again)
-    assert np.array_equal(straight.task_id[first], shuffled.task_id[other])
+class Unbounded(PluginConfig):
+    """One setting."""
+
+    size: int | None = Field(None, ge=1, description="Side in px.")
 
 
-@every_selector
-def test_ties_depend_on_the_seed(selector: Selector[Any]) -> None:
-    same = np.ones((60, 6), dtype=np.float32)
-    orders = {
-        tuple(contract.select(selector, contract.evidence(60, seed=s, embeddings=same), np.zeros(60), 15).order)
-        for s in range(5)
-    }
-    assert len(orders) > 1
+class Mute(PluginConfig):
+    """One setting."""
+
+    size: int = Field(3, ge=1, le=5, description="The size.")
 
 
-@every_selector
-def test_selector_refuses_values_that_are_not_finite(selector: Selector[Any]) -> None:
-    with pytest.raises(PluginError, match="not finite"):
-        selector.select(contract.evidence(5), np.array([1.0, np.nan, 0.0, 0.0, np.inf]), 2)
+@pytest.mark.parametrize(
+    ("config", "fault"),
+    [(Undocumented, "full stop"), (Unbounded, "no upper bound"), (Mute, "neither unit nor consequence")],
+)
+def test_the_suite_catches_settings(config: type[PluginConfig], fault: str) -> None:
+    class Set(First):
+        """Has settings."""
 
-
-@every_selector
-def test_selector_memory_is_bounded_by_the_evidence(selector: Selector[Any]) -> None:
-    n, rng = 20_000, np.random.default_rng(5)
-    known = contract.evidence(
-        n, embeddings=rng.normal(size=(n, 64)).astype(np.float32), labeled_embeddings=np.empty((0, 64))
-    )
-    contract.select(selector, contract.evidence(50), np.zeros(50), 5)
-    assert contract.peak(lambda: selector.select(known, rng.random(n), 20)) < 8 * known.embeddings.nbytes
-
-
-@pytest.mark.parametrize("cls", contract.everything(), ids=lambda cls: cls.name)
-def test_plugin_documents_itself(cls: type[Plugin[Any]]) -> None:
-    assert cls.title
-    assert cls.reference
-    assert cls.summary.endswith(".")
-    assert cls.__doc__
-    for name, field in cls.Config.model_json_schema().get("properties", {}).items():
-        assert field.get("description", "").endswith("."), (
-            f"{cls.name}.{name} has no description that ends in a full stop"
-        )
+    Set.Config = config
+    with pytest.raises(contract.BrokenContractError, match=fault):
+        contract.run(contract.documents_its_settings, Set)

@@ -60,7 +60,8 @@ def strangers(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]
 
 
 def test_ours_come_through_the_same_door() -> None:
-    assert set(registry.available("scorer")) >= {"random", "least_confidence", "margin", "entropy"}
+    ours = {"random", "least_confidence", "margin", "entropy", "dispersion", "bald", "svm_margin", "vaal", "oracle"}
+    assert set(registry.available("scorer")) >= ours
     assert set(registry.available("selector")) >= {"top", "kmeans"}
     assert set(registry.available("learner")) >= {"frozen", "finetune"}
     errors = [listing.error for kind in registry.GROUPS for listing in registry.available(kind).values()]
