@@ -20,10 +20,10 @@ from plugins.coverage.embeddings import labeled_and_pool, row_keys
 from plugins.evidence import Evidence
 
 CENTRES = 512  # in one product with the pool
-ENTRIES = 2**19  # of one block's products; they stay in the cache while they are read twice
+ENTRIES = 2**20  # of one block's products; they stay in the cache while they are read twice
 ROUNDING = 2.0**-24  # of float32
 Result = TypeVar("Result")
-SHARE = 64  # candidates' distances to each other cost about 1/64 of the pool's to the choices
+SHARE = 32  # candidates' distances to each other cost about 1/32 of the pool's to the choices
 
 
 class KCenterConfig(PluginConfig):
