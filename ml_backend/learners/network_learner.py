@@ -177,8 +177,8 @@ class NetworkLearner(Learner[NetworkConfigT]):
         notes = [] if measured else ["Accuracy is unknown: no label could be held out."]
         if dropout.asked_for(wanted) and not self.config.dropout:
             notes.append(
-                f"Dropout passes were asked for, and the learner '{self.name}' has dropout 0: scorers that read them sit "
-                "out. Set its `dropout` above 0 (0.5, say), or take them out of the plan."
+                f"Dropout passes were asked for, and the learner '{self.name}' has dropout 0: scorers that read them "
+                "sit out. Set its `dropout` above 0 (0.5, say), or take them out of the plan."
             )
         return tuple(notes)
 
