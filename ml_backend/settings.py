@@ -6,7 +6,7 @@ import os
 from functools import lru_cache
 from pathlib import Path
 
-from pydantic import AliasChoices, Field, field_validator
+from pydantic import AliasChoices, Field, field_validator, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 
@@ -53,6 +53,18 @@ class Settings(BaseSettings):
     reconcile_seconds: int = Field(
         60, ge=1, le=86_400, validation_alias="NEXTLABEL_RECONCILE_SECONDS", description="Period of the comparison."
     )
+    plugin_seconds: float = Field(
+        600.0,
+        gt=0,
+        le=86_400,
+        validation_alias="NEXTLABEL_PLUGIN_SECONDS",
+        description="Limit of one call of a scorer or selector; one that takes longer is named and sits out.",
+    )
+    trace: bool = Field(
+        False,
+        validation_alias="NEXTLABEL_TRACE",
+        description="Log each call of a scorer or selector: what it read and gave, with shapes and seconds.",
+    )
     resnet18_weights: Path | None = Field(
         None, validation_alias="NEXTLABEL_RESNET18", description="Local file with torchvision's ResNet-18 weights."
     )
@@ -74,6 +86,13 @@ class Settings(BaseSettings):
         if value.upper() not in {"DEBUG", "INFO", "WARNING", "ERROR"}:
             raise ValueError(f"LOG_LEVEL is '{value}'; use DEBUG, INFO, WARNING or ERROR.")
         return value.upper()
+
+    @model_validator(mode="after")
+    def _trace_is_seen(self) -> Settings:
+        """Calls are traced at INFO; a higher level would hide what was asked for."""
+        if self.trace and self.log_level in {"WARNING", "ERROR"}:
+            self.log_level = "INFO"
+        return self
 
     @property
     def ledger_url(self) -> str:

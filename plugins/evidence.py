@@ -62,6 +62,7 @@ class Evidence:
         self._source = _Source(dict(columns), providers or {})
         self._plugin: str | None = None
         self._needs: frozenset[str] | None = None
+        self.read: dict[str, tuple[int, ...]] = {}  # shape of each column that was read through this view
 
     def for_plugin(self, name: str, needs: Collection[str]) -> Evidence:
         """The same evidence, limited to what the plugin declares in `needs` (task_id and counts are always open)."""
@@ -90,6 +91,7 @@ class Evidence:
             value = value.view()
             value.flags.writeable = False
         self._source.columns[name] = value
+        self.read[name] = value.shape
         return value
 
     def _fail(self, name: str) -> None:

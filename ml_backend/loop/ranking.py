@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
@@ -11,9 +10,10 @@ import numpy as np
 import structlog
 
 from ml_backend.loop.plan import ChosenSelector, Plan
-from plugins import registry
-from plugins.combination import checked, combine, percentile_ranks
-from plugins.contract import FloatArray, IntArray, PluginError, Scores, Selection
+from ml_backend.settings import settings
+from plugins.calling import Door
+from plugins.combination import combine, percentile_ranks
+from plugins.contract import FloatArray, IntArray, Scores, Selection
 from plugins.evidence import Evidence, uniform_by_id
 
 log = structlog.get_logger()
@@ -137,20 +137,30 @@ def _score(evidence: Evidence, plan: Plan) -> tuple[tuple[Column, ...], dict[str
     """Every scorer that speaks, and what is wrong with those that do not."""
     columns: list[Column] = []
     problems: dict[str, str] = {}
+    door = Door(settings().plugin_seconds, trace=settings().trace)
     for chosen in plan.scorers:
-        began = time.perf_counter()
         try:
-            scorer = registry.make("scorer", chosen.name, chosen.config)
-            scores = scorer.score(evidence.for_plugin(chosen.name, scorer.needs))
-            values = checked(chosen.name, scores, len(evidence))
-        except Exception as error:  # noqa: BLE001  # a plugin may raise anything; it is named and sits out
+            scores = door.score(chosen.name, chosen.config, evidence)
+        except Exception as error:  # a plugin may raise anything; it is named and sits out
+            if _job_ended(error):
+                raise
             problems[chosen.name] = f"Scorer '{chosen.name}' sits out: {error}"
             log.warning("plugin_failed", plugin=chosen.name, error=str(error))
             continue
-        scores = Scores(values, scores.reason)
-        columns.append(Column(chosen.name, chosen.weight, scores, percentile_ranks(values)))
-        log.debug("scored", plugin=chosen.name, items=len(evidence), seconds=round(time.perf_counter() - began, 3))
+        columns.append(Column(chosen.name, chosen.weight, scores, percentile_ranks(scores.values)))
     return tuple(columns), problems
+
+
+def _job_ended(error: Exception) -> bool:
+    """Whether RQ's limit on the whole job struck while a plugin was called, which is no fault of the plugin."""
+    from rq.timeouts import BaseTimeoutException  # here, since RQ takes a second to import and studies need none
+
+    return isinstance(error, BaseTimeoutException)
+
+
+def _notes(columns: tuple[Column, ...], *first: str) -> tuple[str, ...]:
+    """What there is to say on the pool, each sentence once."""
+    return tuple(dict.fromkeys([*first, *(note for column in columns for note in column.scores.notes)]))
 
 
 def _cover(
@@ -168,7 +178,7 @@ def _cover(
     nothing = np.zeros(len(evidence))
     selection = _select(cold.selector, evidence, nothing, batch, problems)
     order = _put_last(_complete(selection.order, _at_random(evidence)), last)
-    return Ranking(order, "coverage", batch, columns, selection, (note, *selection.notes), problems)
+    return Ranking(order, "coverage", batch, columns, selection, _notes(columns, note, *selection.notes), problems)
 
 
 def _order(
@@ -183,31 +193,22 @@ def _order(
     selection = _select(plan.selector, evidence, values, batch, problems)
     rest = np.lexsort((evidence.jitter, -values))
     order = _put_last(_complete(selection.order, rest), last)
-    return Ranking(order, "scored", batch, columns, selection, selection.notes, problems)
+    return Ranking(order, "scored", batch, columns, selection, _notes(columns, *selection.notes), problems)
 
 
 def _select(
     chosen: ChosenSelector, evidence: Evidence, values: FloatArray, budget: int, problems: dict[str, str]
 ) -> Selection:
     """The chosen selector's batch; one that fails is named, and the batch is then in order of value."""
+    door = Door(settings().plugin_seconds, trace=settings().trace)
     try:
-        selector = registry.make("selector", chosen.name, chosen.config)
-        view = evidence.for_plugin(chosen.name, selector.needs)
-        selection: Selection = selector.select(view, values, budget)
-        _check_order(chosen.name, selection.order, len(evidence), budget)
-    except Exception as error:  # noqa: BLE001  # a plugin may raise anything; it is named and sits out
+        return door.select(chosen.name, chosen.config, evidence, values, budget)
+    except Exception as error:  # a plugin may raise anything; it is named and sits out
+        if _job_ended(error):
+            raise
         problems[chosen.name] = f"Selector '{chosen.name}' sits out, the batch is in order of value: {error}"
         log.warning("plugin_failed", plugin=chosen.name, error=str(error))
         return Selection(np.lexsort((evidence.jitter, -values))[:budget], notes=(problems[chosen.name],))
-    return selection
-
-
-def _check_order(name: str, order: IntArray, n: int, budget: int) -> None:
-    order = np.asarray(order)
-    if order.ndim != 1 or len(order) > budget or len(np.unique(order)) != len(order):
-        raise PluginError(f"selector '{name}' gave {order.shape} positions, {budget} distinct ones at most were asked")
-    if len(order) and (order.min() < 0 or order.max() >= n):
-        raise PluginError(f"selector '{name}' gave position {order.max()} in a pool of {n}")
 
 
 def _complete(head: IntArray, rest: IntArray) -> IntArray:

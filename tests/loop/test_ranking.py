@@ -2,14 +2,22 @@
 
 from __future__ import annotations
 
+import threading
+from collections.abc import Iterator
+
 import numpy as np
 import pytest
+import structlog
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from rq.timeouts import JobTimeoutException
 
+from ml_backend.loop import ranking as room
 from ml_backend.loop.plan import Plan, changed_plan
 from ml_backend.loop.ranking import RankingError, rank
+from ml_backend.settings import Settings
 from plugins import registry
+from plugins.calling import Door
 from plugins.contract import PluginConfig, Scorer, Scores, Selection, Selector
 from plugins.evidence import Evidence
 
@@ -53,12 +61,77 @@ class _Greedy(Selector[PluginConfig]):
         return Selection(np.arange(budget + 1))
 
 
+class _Hangs(Scorer[PluginConfig]):
+    name, title, summary, reference = "hangs", "Hangs", "Never answers.", "none"
+
+    def score(self, evidence: Evidence) -> Scores:
+        FREED.wait()
+        return Scores(np.zeros(len(evidence)), str)
+
+
+class _Stalls(Selector[PluginConfig]):
+    name, title, summary, reference = "stalls", "Stalls", "Never answers.", "none"
+
+    def select(self, evidence: Evidence, values: object, budget: int) -> Selection:
+        FREED.wait()
+        return Selection(np.arange(budget))
+
+
+class _Wide(Scorer[PluginConfig]):
+    name, title, summary, reference = "wide", "Wide", "The wrong shape.", "none"
+
+    def score(self, evidence: Evidence) -> Scores:
+        return Scores(np.zeros((len(evidence), 2)), str)
+
+
+class _Looks(Scorer[PluginConfig]):
+    name, title, summary, reference = "looks", "Looks", "Reads pictures.", "none"
+    needs = frozenset({"images"})
+
+    def score(self, evidence: Evidence) -> Scores:
+        return Scores(evidence.images.mean(axis=(1, 2, 3)), str)
+
+
+class _Mute(Scorer[PluginConfig]):
+    name, title, summary, reference = "mute", "Mute", "Has values, a note and no reasons.", "none"
+
+    def score(self, evidence: Evidence) -> Scores:
+        def reason(item: int) -> str:
+            raise KeyError(item)
+
+        return Scores(np.zeros(len(evidence)), reason, notes=("All items are equal.",))
+
+
+class _Mumbles(_Mute):
+    name = "mumbles"
+
+
+class _Quits(Scorer[PluginConfig]):
+    name, title, summary, reference = "quits", "Quits", "Ends the process.", "none"
+
+    def score(self, evidence: Evidence) -> Scores:
+        raise SystemExit(3)
+
+
+FREED = threading.Event()  # set when the tests are over, so that no thread outlives them
+STRANGERS = (_Raises, _NotANumber, _Greedy, _Hangs, _Stalls, _Wide, _Looks, _Mute, _Mumbles, _Quits)
+
+
 @pytest.fixture
-def strangers(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Three badly behaved plugins beside the real ones."""
+def strangers(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Badly behaved plugins beside the real ones."""
     real = registry.plugin_class
-    own = {"raises": _Raises, "nan": _NotANumber, "greedy": _Greedy}
+    own = {stranger.name: stranger for stranger in STRANGERS}
     monkeypatch.setattr(registry, "plugin_class", lambda kind, name: own.get(name) or real(kind, name))
+    FREED.clear()
+    yield
+    FREED.set()
+
+
+@pytest.fixture
+def hurry(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A fifth of a second for each call."""
+    monkeypatch.setattr(room, "settings", lambda: Settings(plugin_seconds=0.2))
 
 
 def test_one_scorer_orders_exactly_by_its_value() -> None:
@@ -142,3 +215,70 @@ def test_a_missing_column_names_plugin_column_and_learner() -> None:
     )
     with pytest.raises(RankingError, match=r"'margin' needs the evidence column 'probabilities'.*frozen"):
         rank(bare, SCORED, labels=18)
+
+
+@pytest.mark.usefixtures("strangers", "hurry")
+@pytest.mark.parametrize(
+    ("name", "fault"),
+    [
+        ("hangs", r"did not answer within 0\.2 s; raise NEXTLABEL_PLUGIN_SECONDS"),
+        ("wide", r"values of shape \(200, 2\) for a pool of 200"),
+        ("looks", "'looks' needs the evidence column 'images', which this cycle does not have"),
+        ("quits", r"tried to end the process \(SystemExit\(3\)\)"),
+    ],
+)
+def test_the_others_go_on_without_a_plugin_that(name: str, fault: str) -> None:
+    plan = changed_plan(SCORED, {"scorers": [{"name": name}, {"name": "random"}]})
+    ranking = rank(evidence(), plan, labels=36)
+    assert [column.name for column in ranking.columns] == ["random"]
+    assert list(ranking.problems) == [name]
+    with pytest.raises(RankingError, match=f"Scorer '{name}' sits out: .*{fault}"):
+        rank(evidence(), changed_plan(plan, {"scorers": [{"name": name}]}), labels=36)
+
+
+@pytest.mark.usefixtures("strangers", "hurry")
+def test_a_selector_that_hangs_leaves_the_order_of_value() -> None:
+    plan = changed_plan(SCORED, {"selector": {"name": "stalls"}})
+    ranking = rank(evidence(), plan, labels=36)
+    assert ranking.order.tolist() == rank(evidence(), SCORED, labels=36).order.tolist()
+    assert ranking.notes == (ranking.problems["stalls"],)
+    assert "in order of value: Selector 'stalls' did not answer within 0.2 s" in ranking.problems["stalls"]
+
+
+def test_a_plugin_without_a_reason_keeps_its_place_and_says_so(strangers: None) -> None:
+    plan = changed_plan(SCORED, {"scorers": [{"name": "mute"}, {"name": "mumbles"}]})
+    ranking = rank(evidence(), plan, labels=36)
+    assert ranking.reason(0).startswith("Scorer 'mute' has no reason to give: ")
+    assert ranking.notes == ("All items are equal.",), "once each"
+
+
+def test_the_end_of_the_whole_job_is_no_fault_of_a_plugin(monkeypatch: pytest.MonkeyPatch) -> None:
+    def struck(*_: object, **__: object) -> None:
+        raise JobTimeoutException("the job took too long")
+
+    for call in ("score", "select"):
+        with monkeypatch.context() as patch:
+            patch.setattr(Door, call, struck)
+            with pytest.raises(JobTimeoutException):
+                rank(evidence(), SCORED, labels=36)
+
+
+def test_a_trace_tells_each_call(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(room, "settings", lambda: Settings(trace=True))
+    with structlog.testing.capture_logs() as logs:
+        rank(evidence(), SCORED, labels=36)
+    calls = [line for line in logs if line["event"] == "plugin_call" and line["log_level"] == "info"]
+    assert [(line["kind"], line["plugin"], line["items"]) for line in calls] == [
+        ("scorer", "margin", 200),
+        ("selector", "top", 200),
+    ]
+    assert calls[0]["read"] == "probabilities (200, 4)"
+    assert calls[0]["gave"].startswith("values (200,) from ")
+    assert calls[1]["gave"] == "order (32,)"
+    assert all(line["seconds"] >= 0 for line in calls)
+
+
+def test_a_trace_is_seen_at_any_log_level() -> None:
+    assert Settings(trace=True, log_level="ERROR").log_level == "INFO"
+    assert Settings(trace=True, log_level="DEBUG").log_level == "DEBUG"
+    assert Settings(log_level="ERROR").log_level == "ERROR"
