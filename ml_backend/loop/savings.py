@@ -20,7 +20,10 @@ ENOUGH = 30  # draws; with fewer the random curve is too short to say anything a
 SIZES = 5  # points on the random curve
 REPEATS = 10  # trainings per point
 REPLICATES = 1000  # of the bootstrap
-EXPONENTS = np.geomspace(0.1, 2.0, 40)
+RATES = (
+    0.5,
+    1.0,
+)  # how excess error falls with labels: n^-1/2 at the slowest for a head on fixed features, n^-1 at best
 
 
 @dataclass(frozen=True)
@@ -105,24 +108,20 @@ def random_subset(draws: Draws, n: int, rng: np.random.Generator) -> IntArray:
     return np.array(sorted(chosen), dtype=np.int64)
 
 
-def fit_power_law(sizes: FloatArray, accuracies: FloatArray, top: FloatArray) -> tuple[Doubles, Doubles]:
-    """(B,) b >= 0 and c of accuracy = top - b n^-c by least squares (Viering & Loog 2023, POW3 with a given limit).
+def labels_for(
+    accuracy: FloatArray, *, at: int, reached: FloatArray, limit: FloatArray, exponent: FloatArray, most: int
+) -> Doubles:
+    """(B,) labels at which a curve reaches an accuracy: limit - accuracy falls as n^-exponent, from `reached` at `at`.
 
-    sizes: (S,) label counts. accuracies: (B, S), one curve per row. top: (B,) what endless labels would give.
+    All (B,); at most `most` labels, all there are. A power law: Viering & Loog 2023, POW3.
+
+    >>> labels_for(np.array([0.85]), at=40, reached=np.array([0.7]), limit=np.array([0.9]),
+    ...            exponent=np.array([1.0]), most=1000).round(6).tolist()
+    [160.0]
     """
-    x = sizes[None, :] ** -EXPONENTS[:, None]  # (K, S)
-    missing = top[:, None] - accuracies
-    scale = np.maximum((missing @ x.T) / (x**2).sum(axis=1), 0.0)  # (B, K)
-    best = ((missing[:, None, :] - scale[..., None] * x) ** 2).sum(axis=2).argmin(axis=1)
-    return scale[np.arange(len(best)), best], EXPONENTS[best]
-
-
-def labels_for(accuracy: FloatArray, top: FloatArray, law: tuple[Doubles, Doubles], most: int) -> Doubles:
-    """(B,) labels at which each power law reaches an accuracy, at most `most` (all there are)."""
-    scale, exponent = law
-    with np.errstate(divide="ignore", over="ignore"):
-        needed = (scale / np.maximum(top - accuracy, 1e-12)) ** (1.0 / exponent)
-    return np.clip(needed, 1.0, most)
+    with np.errstate(over="ignore"):
+        times = ((limit - reached) / np.maximum(limit - accuracy, 1e-12)) ** (1.0 / exponent)
+    return np.asarray(np.clip(at * times, 1.0, most))
 
 
 def random_curve(
@@ -155,8 +154,9 @@ def compare(
 
     Bayesian bootstrap (Rubin 1981) over draws, the same weights for both sides, so that they are compared on the same
     items, and over the repeated trainings. Each side has half a hit and half a miss of its own besides (Jeffreys'
-    prior), or thirty hits of thirty would be certainty. Where random labeling would end is not in a short curve, so
-    each replicate draws it: anything from the best accuracy seen to 1. Labeling all is as many labels as there are.
+    prior), or thirty hits of thirty would be certainty. From its longest point the random curve goes on as a power law
+    of which little is known: each replicate draws its limit between the best accuracy seen and 1, and its exponent
+    from RATES. Labeling everything at random is as many labels as there are.
     """
     rng = np.random.default_rng(seed)
     weights = rng.exponential(size=(REPLICATES, len(draws)))
@@ -168,9 +168,15 @@ def compare(
         measured = ~np.isnan(repeated[k])
         mean = (runs @ np.nan_to_num(repeated[k])) / np.maximum(runs @ measured, 1e-12)
         points[:, k] = _weighted(collection_samples(mean, draws), weights, rng)
-    seen = np.maximum(now, points.max(axis=1))
-    top = seen + (1.0 - seen) * rng.random(REPLICATES)
-    needed = labels_for(now, top, fit_power_law(sizes.astype(np.float64), points, top), total)
+    best = np.maximum(now, points[:, -1])
+    needed = labels_for(
+        now,
+        at=int(sizes[-1]),
+        reached=points[:, -1],
+        limit=best + (1.0 - best) * rng.random(REPLICATES),
+        exponent=rng.uniform(*RATES, size=REPLICATES),
+        most=total,
+    )
     return Savings(
         labels=labels,
         draws=len(draws),

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -21,6 +24,7 @@ from ml_backend.loop.pool import Pool
 from ml_backend.loop.reference import measure_savings
 from ml_backend.settings import Settings
 from ml_backend.store.tables import ControlAnswer, Cycle, Item, Project
+from tests.loop.conftest import ROOT
 from tests.loop.test_learning import CLASSES, images
 
 START = datetime(2026, 1, 1, tzinfo=UTC)
@@ -174,3 +178,28 @@ def test_a_training_is_compared_with_random_labels_and_not_again_before_there_is
     assert (gain.savings_cycle, gain.answered) == (2, 30)
     assert "30 control answers" in " ".join(sentences(gain))
     assert compared(3) is None, "nothing new"
+
+
+def test_the_command_line_says_the_same(rooms: House, tmp_path: Path) -> None:
+    for task in range(1, 5):
+        add(rooms, task, hit=task != 1, cycle=task)
+    point = {"value": 0.9, "low": 0.8, "high": 0.95}
+    savings = {"labels": 90, "draws": 31, "saved": {"value": 50, "low": 20, "high": 90}, "accuracy": point}
+    with rooms.ledger.session() as session:
+        metrics = {"savings": {**savings, "curve": {"12": point}}}
+        session.add(Cycle(project_id=1, number=4, kind="train", trigger="t", metrics=metrics))
+
+    def nextlabel(*arguments: str) -> str:
+        environment = {**os.environ, "MODEL_DIR": str(tmp_path), "COLUMNS": "200"}
+        command = [sys.executable, "-m", "cli", *arguments]
+        done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False)
+        assert done.returncode == 0, done.stdout + done.stderr
+        return done.stdout
+
+    said = nextlabel("gain", "1")
+    assert "right in 75.0% of cases" in said
+    assert "queues of cycles 1 to 4" in said
+    assert "Between 20 and 90 labels saved" in said
+    assert "90 in our order" in said
+    assert "100.0% of cases" in nextlabel("gain", "--window", "2", "--since", "2")
+    assert "right in 75.0% of cases" in nextlabel("status", "1")

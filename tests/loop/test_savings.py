@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from sklearn.datasets import load_digits
 
 from ml_backend.learners.head import Scaling, Solver, fit_head
@@ -14,7 +16,6 @@ from ml_backend.loop.savings import (
     Range,
     collection_samples,
     compare,
-    fit_power_law,
     labels_for,
     random_curve,
     random_subset,
@@ -72,29 +73,12 @@ def test_random_subsets_are_as_random_labels_of_the_whole_collection() -> None:
     assert np.mean(drawn_only) < hard.mean() - 0.05
 
 
-def test_a_power_law_is_found_and_inverted() -> None:
-    sizes, top = np.array([10.0, 20, 40, 80, 160]), np.array([0.95, 0.9])
-    exact = np.stack([0.95 - 2.0 * sizes**-0.7, 0.9 - 1.0 * sizes**-0.5])
-    scale, exponent = fit_power_law(sizes, exact, top)
-    np.testing.assert_allclose(top[:, None] - scale[:, None] * sizes ** -exponent[:, None], exact, atol=5e-3)
-    at_400 = np.array([0.95 - 2.0 * 400**-0.7, 0.9 - 400**-0.5])
-    np.testing.assert_allclose(labels_for(at_400, top, (scale, exponent), 10_000), 400, rtol=0.1)
-    assert labels_for(top, top, (scale, exponent), 777).tolist() == [777, 777]
-
-
-def test_a_power_law_fits_as_well_as_the_best_of_a_literal_search() -> None:
-    rng = np.random.default_rng(3)
-    sizes, curves, top = np.array([5.0, 10, 20, 40]), rng.random((6, 4)), rng.uniform(0.8, 1, 6)
-    scale, exponent = fit_power_law(sizes, curves, top)
-    assert (scale >= 0).all()
-    for curve, limit, b, c in zip(curves, top, scale, exponent, strict=True):
-        found = float(((curve - limit + b * sizes**-c) ** 2).sum())
-        best = min(
-            float(((curve - limit + tried * sizes**-power) ** 2).sum())
-            for power in np.geomspace(0.1, 2.0, 40)
-            for tried in np.linspace(0, 20, 101)
-        )
-        assert found <= best + 1e-9
+@given(limit=st.floats(0.5, 1), reached=st.floats(0.05, 0.45), exponent=st.floats(0.5, 1), n=st.integers(41, 2000))
+def test_a_power_law_is_inverted(limit: float, reached: float, exponent: float, n: int) -> None:
+    accuracy = limit - (limit - reached) * (n / 40) ** -exponent
+    law = {"reached": np.array([reached]), "limit": np.array([limit]), "exponent": np.array([exponent])}
+    assert labels_for(np.array([accuracy]), at=40, most=10_000, **law) == pytest.approx(n, rel=1e-6)
+    assert labels_for(np.array([limit]), at=40, most=777, **law).tolist() == [777]
 
 
 def test_what_lies_beyond_all_labels_is_not_told() -> None:
