@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 from numpy.typing import NDArray
 
+from plugins.conformance.memory import peak
 from plugins.contract import PluginError
 from plugins.evidence import Evidence
 from plugins.registry import make
@@ -19,7 +20,6 @@ from plugins.uncertainty import dispersion as module
 from plugins.uncertainty.dispersion import DispersionConfig, counted, dispersion, explain, share_of_zeros, with_margin
 from plugins.uncertainty.dispersion_counter import DispersionCounter
 from plugins.uncertainty.margin import margin
-from tests.plugins.contract import peak
 
 histories = arrays.arrays(
     st.sampled_from([np.uint8, np.int16, np.int64]),
