@@ -6,7 +6,7 @@ A plugin that cannot be loaded is listed with its error and never takes the othe
 from __future__ import annotations
 
 import difflib
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from importlib.metadata import EntryPoint, entry_points
 from typing import Any
@@ -14,12 +14,14 @@ from typing import Any
 from pydantic import ValidationError
 
 from plugins.contract import Plugin, PluginError
+from plugins.evidence import COLUMNS
 
 GROUPS = {
     "scorer": "nextlabel.scorers",
     "selector": "nextlabel.selectors",
     "learner": "nextlabel.learners",
 }
+OURS = "nextlabel"  # the package whose plugins keep their names
 
 
 @dataclass(frozen=True)
@@ -50,6 +52,10 @@ def _load(kind: str, point: EntryPoint) -> Listing:
     if cls.name != point.name:
         fault = f"entry point '{point.name}' and class name '{cls.name}' differ; make them equal"
         return Listing(kind, point.name, package, version, None, fault)
+    unknown = sorted(set(cls.needs) - set(COLUMNS))
+    if unknown:
+        fault = f"it needs '{unknown[0]}', which is no evidence column; known: {', '.join(COLUMNS)}"
+        return Listing(kind, point.name, package, version, None, fault)
     return Listing(kind, point.name, package, version, cls)
 
 
@@ -57,7 +63,15 @@ def _load(kind: str, point: EntryPoint) -> Listing:
 def available(kind: str) -> dict[str, Listing]:
     """Name -> listing of every plugin of a kind ('scorer', 'selector', 'learner'), broken ones included."""
     found = [_load(kind, point) for point in entry_points(group=GROUPS[kind])]
-    return {listing.name: listing for listing in sorted(found, key=lambda listing: listing.name)}
+    listings: dict[str, Listing] = {}
+    for listing in sorted(found, key=lambda listing: (listing.name, listing.package != OURS, listing.package)):
+        holder = listings.get(listing.name)
+        if holder is None:
+            listings[listing.name] = listing
+        else:  # listed under a name that no plan can ask for
+            fault = f"package {holder.package} already offers a {kind} of this name; rename one"
+            listings[f"{listing.name} of {listing.package}"] = replace(listing, cls=None, error=fault)
+    return listings
 
 
 def plugin_class(kind: str, name: str) -> type[Plugin[Any]]:

@@ -28,13 +28,19 @@ class Nameless(Scorer):
 class Renamed(Fine):
     name = "other"
 
+class Margin(Fine):
+    name = "margin"
+
+class Curious(Fine):
+    name, needs = "curious", {"probabilities", "mood"}
+
 thing = 3
 """
 
 
 @pytest.fixture
 def strangers(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """A real installed package with one good plugin and six bad ones."""
+    """A real installed package with one good plugin and eight bad ones."""
     (tmp_path / "stranger_plugins.py").write_text(STRANGER)
     (tmp_path / "stranger_raises.py").write_text("raise RuntimeError('needs a licence')")
     info = tmp_path / "stranger-2.1.dist-info"
@@ -48,6 +54,8 @@ def strangers(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]
         "renamed": "stranger_plugins:Renamed",
         "number": "stranger_plugins:thing",
         "angry": "stranger_raises:Thing",
+        "margin": "stranger_plugins:Margin",
+        "curious": "stranger_plugins:Curious",
     }
     lines = "\n".join(f"{name} = {target}" for name, target in points.items())
     (info / "entry_points.txt").write_text(f"[nextlabel.scorers]\n{lines}\n")
@@ -72,7 +80,10 @@ def test_ours_come_through_the_same_door() -> None:
 def test_broken_plugins_are_listed_and_the_others_work() -> None:
     listings = registry.available("scorer")
     faults = {name: listing.error for name, listing in listings.items() if listing.error}
-    assert set(faults) == {"absent", "lost", "nameless", "renamed", "number", "angry"}
+    assert set(faults) == {
+        *("absent", "lost", "nameless", "renamed", "number", "angry"),
+        *("curious", "margin of stranger"),
+    }
     assert faults["angry"] == "RuntimeError: needs a licence"
     assert "no_such_module" in (faults["absent"] or "")
     assert "differ" in (faults["renamed"] or "")
@@ -80,7 +91,9 @@ def test_broken_plugins_are_listed_and_the_others_work() -> None:
     assert "lacks `name`" in (faults["nameless"] or "")
     assert (listings["fine"].package, listings["fine"].version) == ("stranger", "2.1")
     assert registry.make("scorer", "fine").title == "Fine"
-    assert registry.make("scorer", "margin").name == "margin"
+    assert registry.make("scorer", "margin").title == "Margin"
+    assert faults["margin of stranger"] == "package nextlabel already offers a scorer of this name; rename one"
+    assert "needs 'mood', which is no evidence column; known: task_id, " in (faults["curious"] or "")
     with pytest.raises(
         PluginError, match="'angry' of package stranger cannot be loaded: RuntimeError: needs a licence"
     ):
