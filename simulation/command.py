@@ -14,13 +14,14 @@ from rich.table import Table
 from ml_backend.learners.pixels import cores
 from ml_backend.loop.house import house
 from plugins import registry
-from simulation import report
+from simulation import provenance, report
 from simulation.experiment import STUDY, Progress, create
 from simulation.results import Results
 from simulation.running import run_here, run_on_workers
 from simulation.study import Study, StudyError, parse_study, read_study
 
 HOME = Path("studies")  # where reports go by default
+ON_A_GPU = 4  # processes; more only wait for each other
 
 
 @dataclass(frozen=True)
@@ -114,12 +115,17 @@ def run_study(
         if jobs is not None:
             states = run_on_workers(folder, study, house(), jobs=jobs, console=console)
         else:
-            states = run_here(folder, study, processes=processes or cores(), until=until, console=console)
+            states = run_here(folder, study, processes=processes or _side_by_side(), until=until, console=console)
     except KeyboardInterrupt:
         console.print(f"Stopped. The same command goes on where it was; everything is in {folder}.")
         return False
     conclude(report.write(folder), folder, console)
     return not any(not state.finished for state in states)
+
+
+def _side_by_side() -> int:
+    """Trials at a time: one per core, or a few that share a GPU."""
+    return min(cores(), ON_A_GPU) if provenance.machine()["gpu"] else cores()
 
 
 def _default(file: Path | None, study: Study) -> Path:

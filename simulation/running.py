@@ -14,7 +14,7 @@ from pathlib import Path
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, TaskID, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from rich.progress import Progress as Bars
-from rq import Queue
+from rq import Queue, Worker
 
 from ml_backend.logs import configure_logs
 from ml_backend.loop.house import House
@@ -64,6 +64,8 @@ def run_on_workers(folder: Path, study: Study, house: House, *, jobs: int, conso
     """Asks the workers of `nextlabel worker --simulations` to run the trials; they must see the same folder."""
     forget_errors(folder)
     queue = Queue(simulations_queue(house), connection=house.redis)
+    if not Worker.all(queue=queue):
+        console.print("No worker listens yet; `nextlabel worker --simulations` starts one, here or anywhere.")
     asked = [queue.enqueue(work, str(folder.absolute()), job_timeout=30 * DAY, result_ttl=DAY) for _ in range(jobs)]
     _watch(folder, study, console, lambda: any(job.get_status(refresh=True) not in OVER for job in asked))
     return progress(folder, study)

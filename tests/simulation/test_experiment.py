@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import multiprocessing
 import os
@@ -21,10 +22,13 @@ from rich.console import Console
 from typer.testing import CliRunner
 
 from cli import app
+from ml_backend.loop.house import House
+from ml_backend.settings import Settings
 from simulation import report
 from simulation.experiment import create, cycles, cycles_path, open_study, progress, work
-from simulation.running import run_here
+from simulation.running import run_here, run_on_workers
 from simulation.study import Study, StudyError, Trial, parse_study
+from tests.conftest import RedisServer
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -185,6 +189,29 @@ def test_the_command_runs_resumes_and_reports(tmp_path: Path) -> None:
     again = subprocess.run(command, capture_output=True, text=True, timeout=240, cwd=ROOT, check=False)
     assert again.returncode == 0
     assert cycles_path(output, Trial("digits", "margin", 1)).stat().st_mtime_ns == stamp
+
+
+def test_workers_of_the_simulations_queue_run_a_study(
+    finished: Path, redis_server: RedisServer, tmp_path: Path
+) -> None:
+    config = Settings(_env_file=None, model_dir=tmp_path, redis_url=redis_server.url, queue_prefix="studies-test")
+    folder, given, words = tmp_path / "queued", study(), io.StringIO()
+    create(folder, given)
+    environment = {
+        **os.environ,
+        "REDIS_URL": redis_server.url,
+        "MODEL_DIR": str(tmp_path),
+        "NEXTLABEL_QUEUE": "studies-test",
+        "NEXTLABEL_HOME": str(tmp_path),
+    }
+    worker = subprocess.Popen([sys.executable, "-m", "cli", "worker", "--simulations"], cwd=ROOT, env=environment)
+    try:
+        states = run_on_workers(folder, given, House(config), jobs=2, console=Console(file=words, width=200))
+    finally:
+        worker.terminate()
+        worker.wait(30)
+    assert all(state.finished for state in states)
+    assert figures(folder, given) == figures(finished, given)
 
 
 def test_the_command_says_what_is_wrong_in_one_sentence(tmp_path: Path) -> None:
