@@ -38,7 +38,7 @@ def ledger(tmp_path: Path) -> Ledger:
         ({"scorers": [{"name": "margin"}, {"name": "margin"}]}, "stands twice"),
         ({"scorers": [{"name": "entropy", "config": {"temperature": -1}}]}, "temperature = -1"),
         ({"scorers": [{"name": "entropy", "config": {"heat": 1}}]}, "heat"),
-        ({"selector": {"name": "nope"}}, "Available: kmeans, top"),
+        ({"selector": {"name": "nope"}}, "Unknown selector .nope.*Available: .*kmeans, .*top"),
         ({"learner": {"name": "nope"}}, "Unknown learner 'nope'"),
         ({"batch": 0}, "batch = 0"),
         ({"colour": 1}, "Fields: scorers"),
