@@ -19,6 +19,13 @@ class VAALConfig(PluginConfig):
         description="Alternating training steps, about 50 ms each on one processor core; fewer leave the discriminator "
         "near 50 % for everything, more let it find small differences.",
     )
+    judgements: int = Field(
+        3,
+        ge=1,
+        le=100,
+        description="Discriminator's updates per step of the autoencoder; with 1 the fooling wins in short trainings, "
+        "and the order is no better than random.",
+    )
     batch: int = Field(
         64,
         ge=1,
@@ -46,7 +53,7 @@ class VAALConfig(PluginConfig):
         "pictures have in common.",
     )
     rate: float = Field(
-        2e-3,
+        1e-3,
         gt=0,
         le=1,
         description="Adam's learning rate, per step; more learns faster and may never settle.",

@@ -140,9 +140,10 @@ def _play(
 
         with torch.no_grad():
             mean, _ = autoencoder.encode(images)
-        judging.zero_grad()  # what `fooled` left there as well
-        discernment(*judge(mean).split(config.batch)).backward()  # type: ignore[no-untyped-call]  # as above
-        judging.step()
+        for _ in range(config.judgements):
+            judging.zero_grad()  # what `fooled` left there as well
+            discernment(*judge(mean).split(config.batch)).backward()  # type: ignore[no-untyped-call]  # as above
+            judging.step()
     return autoencoder, judge
 
 
