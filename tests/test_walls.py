@@ -48,7 +48,7 @@ OUTSIDE = {  # libraries that speak to Label Studio, a database, Redis or the ne
         "urllib",
     },
 }
-FREE = {"tests", "benchmarks", "docs", "build", "dist"}  # these may import anything
+FREE = {"tests", "benchmarks", "docs", "examples", "build", "dist"}  # these may import anything
 
 
 def imports(source: str, module: str, *, package: bool = False) -> Iterator[str]:
