@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,7 +16,7 @@ from ml_backend.learners.pixels import cores
 from ml_backend.loop.house import house
 from plugins import registry
 from simulation import provenance, report
-from simulation.experiment import STUDY, Progress, create
+from simulation.experiment import FEATURES, STUDY, Progress, create
 from simulation.results import Results
 from simulation.running import run_here, run_on_workers
 from simulation.study import Study, StudyError, parse_study, read_study
@@ -120,7 +121,10 @@ def run_study(
         console.print(f"Stopped. The same command goes on where it was; everything is in {folder}.")
         return False
     conclude(report.write(folder), folder, console)
-    return not any(not state.finished for state in states)
+    finished = all(state.finished for state in states)
+    if finished:
+        shutil.rmtree(folder / FEATURES, ignore_errors=True)  # they can be computed again, and are large
+    return finished
 
 
 def _side_by_side() -> int:
