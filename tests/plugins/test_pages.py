@@ -10,7 +10,7 @@ from pydantic import Field
 
 from plugins import registry
 from plugins.contract import PluginConfig, Scorer, Scores
-from plugins.evidence import Evidence
+from plugins.evidence import COLUMNS, Evidence
 from plugins.pages import page, pages
 from plugins.registry import Listing
 
@@ -32,6 +32,11 @@ def test_every_plugin_of_ours_has_a_page() -> None:
     }
     assert set(pages("nextlabel", [])) == {"README.md", *(f"{name}.md" for name in names)}
     assert list(pages("nobody", [])) == ["README.md"]
+
+
+def test_the_guide_names_every_column() -> None:
+    guide = (ROOT / "docs" / "write_a_plugin.md").read_text(encoding="utf-8")
+    assert [column for column in COLUMNS if f"`{column}`" not in guide] == []
 
 
 class OddConfig(PluginConfig):
