@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 
 from plugins import registry
-from plugins.contract import PluginError
+from plugins.contract import PluginConfig, PluginError
+from plugins.uncertainty.entropy import Entropy
 
 STRANGER = """
 from plugins.contract import Scorer, Scores
@@ -116,3 +117,14 @@ def test_unknown_name_suggests() -> None:
 def test_config_error_names_field_and_bound(config: dict[str, object], message: str) -> None:
     with pytest.raises(PluginError, match=message):
         registry.make("scorer", "entropy", config)
+
+
+def test_a_subclass_of_a_plugin_may_bring_its_own_config() -> None:
+    class Louder(PluginConfig):
+        volume: int = 1
+
+    class LoudEntropy(Entropy):
+        Config = Louder
+
+    assert LoudEntropy.Config is Louder
+    assert LoudEntropy().config == Louder()
