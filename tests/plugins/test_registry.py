@@ -127,4 +127,4 @@ def test_a_subclass_of_a_plugin_may_bring_its_own_config() -> None:
         Config = Louder
 
     assert LoudEntropy.Config is Louder
-    assert LoudEntropy().config == Louder()
+    assert LoudEntropy().config.model_dump() == {"volume": 1}
