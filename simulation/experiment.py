@@ -23,10 +23,10 @@ from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]  # i
 
 from ml_backend.store.arrays import ArrayStore, DiskFeatures
 from simulation import provenance
-from simulation.datasets import load
+from simulation.datasets import load, split
 from simulation.datasets.contract import Dataset, DatasetConfig
 from simulation.study import Study, StudyError, Trial, parse_study
-from simulation.trial import Cycle, Stopped, prepare, read_cycles, run_trial
+from simulation.trial import Cycle, Stopped, check_size, prepare, read_cycles, run_trial
 
 STUDY, PROVENANCE, TRIALS, FEATURES = "study.yaml", "provenance.json", "trials", "features"
 MARGIN = 1.3  # a cycle takes so much longer than the one before, at most
@@ -56,6 +56,9 @@ def create(folder: Path, study: Study) -> None:
     elif folder.exists() and any(folder.iterdir()):
         raise StudyError(f"{folder} is not empty and holds no study; choose another --output.")
     conditions = {name: _about(condition.dataset) for name, condition in study.conditions.items()}
+    for name, condition in study.conditions.items():
+        parts = split(dataset_of(condition.dataset), condition.dataset, study.seeds_of(name)[0])
+        check_size(name, parts, condition.budget)
     record = folder / PROVENANCE
     if record.is_file():
         kept = json.loads(record.read_text(encoding="utf-8"))["conditions"]

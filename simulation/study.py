@@ -103,11 +103,17 @@ class Study(_Part):
             if condition.methods and self.baseline not in condition.methods:
                 raise ValueError(f"{name} leaves out the baseline '{self.baseline}', without which nothing is compared")
             for method in self.methods_of(name):
-                self.plan_of(Trial(name, method, 0))
+                self._check_plan(Trial(name, method, 0))
             seeds = self.seeds_of(name)
             if not seeds or len(set(seeds)) < len(seeds) or min(seeds) < 0:
                 raise ValueError(f"{name} has the seeds {seeds}; give different ones from 0, at least one")
         return self
+
+    def _check_plan(self, trial: Trial) -> None:
+        try:
+            self.plan_of(trial)
+        except PlanError as error:
+            raise ValueError(f"the plan of '{trial.method}' on {trial.condition}: {error}") from None
 
     def methods_of(self, condition: str) -> tuple[str, ...]:
         return self.conditions[condition].methods or tuple(self.methods)
@@ -154,13 +160,11 @@ def parse_study(body: Any) -> Study:
         raise StudyError(f"A study is a mapping with methods and conditions; this is {type(body).__name__}.")
     try:
         return Study.model_validate(body)
-    except PlanError as error:
-        raise StudyError(f"A method's plan: {error}") from None
     except ValidationError as error:
         first = error.errors()[0]
         where = ".".join(str(part) for part in first["loc"]) or "study"
         given = "" if isinstance(first["input"], dict | Study) else f" = {first['input']!r}"
-        said = first["msg"].removeprefix("Value error, ")
+        said = first["msg"].removeprefix("Value error, ").rstrip(".")
         raise StudyError(f"{where}{given}: {said}.") from None
 
 

@@ -78,22 +78,22 @@ def prepare(study: Study, trial: Trial, dataset: Dataset, store: FeatureStore) -
     if config.imbalance is not None:
         parts, initial = _long_tailed(dataset, config, parts, condition.initial, trial.seed)
     elif draw == "coverage":
-        _check_size(trial, parts, condition.budget)
+        check_size(trial.condition, parts, condition.budget)
         initial = _covering(dataset, parts, plan, learner, store, condition.initial)
     else:
-        _check_size(trial, parts, condition.budget)
+        check_size(trial.condition, parts, condition.budget)
         drawn = draw_initial(dataset.labels[parts.pool], condition.initial, draw, trial.seed)
         initial = parts.pool[drawn]
-    _check_size(trial, parts, condition.budget)
+    check_size(trial.condition, parts, condition.budget)
     if len(np.unique(dataset.labels[initial])) < 2:
         raise StudyError(f"{trial.name} draws {len(initial)} initial labels of one class; raise `initial`.")
     return Ground(dataset, parts, np.sort(initial), plan, learner, store, condition.schedule())
 
 
-def _check_size(trial: Trial, parts: Parts, budget: int) -> None:
+def check_size(condition: str, parts: Parts, budget: int) -> None:
     if len(parts.pool) <= budget:
         raise StudyError(
-            f"{trial.condition} has {len(parts.pool)} items to label and a budget of {budget}; lower the budget, or "
+            f"{condition} has {len(parts.pool)} items to label and a budget of {budget}; lower the budget, or "
             "give it more data."
         )
 

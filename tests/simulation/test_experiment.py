@@ -157,6 +157,13 @@ def test_another_study_or_other_data_is_refused(finished: Path, tmp_path: Path) 
         create(folder, study())
 
 
+def test_a_budget_beyond_the_data_is_refused_before_anything_runs(tmp_path: Path) -> None:
+    condition = {"dataset": {"name": "digits", "pool": 600}, "initial": 40, "step": 100, "budget": 5000}
+    with pytest.raises(StudyError, match="digits has 600 items to label and a budget of 5000"):
+        create(tmp_path / "large", study(conditions={"digits": condition}))
+    assert not (tmp_path / "large").exists()
+
+
 def test_the_report_is_one_page_that_needs_nothing(finished: Path) -> None:
     page = (finished / report.PAGE).read_text()
     assert "A small &lt;study&gt;" in page
