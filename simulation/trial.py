@@ -22,8 +22,9 @@ from ml_backend.loop.learning import evidence_needs, learn, make_evidence
 from ml_backend.loop.plan import ColdStart, Plan
 from ml_backend.loop.pool import Ints, Pool
 from ml_backend.loop.ranking import rank
+from ml_backend.settings import settings
 from plugins import registry
-from plugins.contract import IntArray
+from plugins.calling import Door
 from simulation.curve import hits, l1_score
 from simulation.datasets import draw_initial, long_tail, split
 from simulation.datasets.contract import Dataset, DatasetConfig, Parts
@@ -113,9 +114,8 @@ def _covering(
     columns = {"embeddings": embeddings, "labeled_embeddings": embeddings[:0]}
     evidence = make_evidence(pool, dataset.classes, plan, columns)
     start = (plan.cold_start or ColdStart()).selector
-    selector = registry.make("selector", start.name, start.config)
-    view = evidence.for_plugin(selector.name, selector.needs)
-    chosen: IntArray = selector.select(view, np.zeros(len(evidence)), count).order
+    door = Door(settings().plugin_seconds)
+    chosen = door.select(start.name, start.config, evidence, np.zeros(len(evidence)), count).order
     return np.asarray(parts.pool[chosen], dtype=np.int64)
 
 
