@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+import hypothesis
 import pytest
 
 from ml_backend.studio.client import Studio, StudioError
@@ -19,6 +20,9 @@ from stack import redis, studio
 from stack.home import Home, StackError
 from stack.ports import free_port
 from stack.processes import Crew
+
+hypothesis.settings.register_profile("nextlabel", deadline=None)  # a slow machine is no fault of the code
+hypothesis.settings.load_profile("nextlabel")
 
 LEGACY_TOKEN = "0123456789abcdef0123456789abcdef01234567"
 BROWSERS = ("chromium", "chromium-browser", "google-chrome")
