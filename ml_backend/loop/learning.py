@@ -92,7 +92,8 @@ def learn(
     network infers the whole pool at every epoch) and whatever the learner names as dear.
     """
     history = LabelHistory(len(classes)) if "label_history" in wanted else None
-    fit = learner.fit(pool.labeled_images, pool.labels, pool.images, classes, store=store, seed=seed, observer=history)
+    given = pool.labeled_images, pool.labels, pool.images, classes
+    fit = learner.fit(*given, store=store, seed=seed, observer=history, wanted=wanted)
     columns: Arrays = {
         "probabilities": np.asarray(fit.probabilities, dtype=np.float32),
         "embeddings": np.asarray(fit.embeddings, dtype=np.float32),

@@ -13,8 +13,9 @@ from sklearn.datasets import load_digits
 from ml_backend.learners.contract import Images
 from ml_backend.loop.house import House
 from ml_backend.loop.learning import LabelHistory, evidence_key, recall, train
-from ml_backend.loop.plan import Plan
+from ml_backend.loop.plan import ChosenScorer, Plan
 from ml_backend.loop.pool import Pool
+from ml_backend.loop.ranking import rank
 from ml_backend.settings import Settings
 
 CLASSES = tuple(str(digit) for digit in range(10))
@@ -98,3 +99,28 @@ def test_label_history_uses_the_smallest_integers() -> None:
         assert history.matrix(2).dtype == expected
         assert history.matrix(2).tolist() == [[classes - 1] * 3, [0] * 3]
     assert LabelHistory(3).matrix(5).shape == (5, 0)
+
+
+BALD = Plan(scorers=(ChosenScorer(name="bald"),))
+
+
+def test_dropout_passes_are_made_for_a_plan_that_reads_them_and_recalled(rooms: House, tmp_path: Path) -> None:
+    given = pool(tmp_path, range(100, 180), range(60))
+    assert not train(rooms, 1, 1, Plan(), given, CLASSES).evidence.has("expected_entropy")
+    assert recall(rooms, 1, 1, BALD, given, CLASSES) is None, "a switch to BALD needs a training"
+    learned = train(rooms, 1, 2, BALD, given, CLASSES)
+    assert learned.evidence.expected_probabilities.shape == (80, 10)
+    values = rank(learned.evidence, BALD, labels=60).columns[0].scores.values
+    assert values.max() > 0
+    again = recall(rooms, 1, 2, BALD, given, CLASSES)
+    assert again is not None
+    for column in ("expected_probabilities", "expected_entropy"):
+        np.testing.assert_array_equal(again.evidence.column(column), learned.evidence.column(column))
+    later = pool(tmp_path, range(100, 190), range(60))
+    assert recall(rooms, 1, 2, BALD, later, CLASSES) is None, "nothing is known of the passes on later items"
+
+
+def test_plugins_may_see_small_pictures(rooms: House, tmp_path: Path) -> None:
+    learned = train(rooms, 1, 1, Plan(), pool(tmp_path, range(100, 130), range(60)), CLASSES)
+    assert learned.evidence.images.shape == (30, 8, 8, 1)
+    assert learned.evidence.labeled_images.shape == (60, 8, 8, 1)
