@@ -119,6 +119,21 @@ def test_a_killed_trial_goes_on_and_ends_the_same(tmp_path: Path, digits: Datase
     assert figures(parts) == figures(whole)
 
 
+@pytest.mark.parametrize("kind", ["scorer", "selector"])
+def test_every_plugin_of_ours_speaks_in_a_trial(tmp_path: Path, digits: Dataset, kind: str) -> None:
+    ours = [name for name, listing in registry.available(kind).items() if listing.package == "nextlabel"]
+    for name in ours:
+        chosen = {"name": name, "config": {"steps": 5} if name == "vaal" else {}}
+        plan = {"scorers": [chosen]} if kind == "scorer" else {"selector": chosen}
+        condition = {"dataset": {"name": "digits", "pool": 300}, "initial": 40, "step": 10, "budget": 50}
+        given = parse_study({"baseline": name, "methods": {name: plan}, "conditions": {"digits": condition}})
+        store = DiskFeatures(ArrayStore(str(tmp_path / name)))
+        run_trial(prepare(given, Trial("digits", name, 0), digits, store), tmp_path / f"{name}.jsonl")
+        first = read_cycles(tmp_path / f"{name}.jsonl")[0]
+        assert first.problems == {}, name
+        assert len(first.chosen) == 10
+
+
 def test_the_oracle_queries_what_the_model_gets_wrong(tmp_path: Path, digits: Dataset) -> None:
     run_trial(ground(tmp_path, digits, "oracle"), tmp_path / "run.jsonl")
     first = read_cycles(tmp_path / "run.jsonl")[0]
