@@ -42,7 +42,7 @@ def test_two_summaries_give_the_mutual_information_of_all_passes(
     n: int, m: int, classes: int, alpha: float, seed: int
 ) -> None:
     stochastic = np.random.default_rng(seed).dirichlet(np.full(classes, alpha), size=(n, m))
-    stochastic[:, :, 0] += 1 - stochastic.sum(axis=2)  # tiny alphas underflow to rows of zeros
+    stochastic[stochastic.sum(axis=2) == 0, 0] = 1.0  # tiny alphas underflow to rows of zeros
     passes = summed(stochastic)
     assert passes.count == m
     assert np.allclose(passes.expected_probabilities, stochastic.mean(axis=1))
