@@ -6,6 +6,7 @@ import hashlib
 from typing import Any
 
 import numpy as np
+import structlog
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
@@ -18,6 +19,8 @@ from ml_backend.store.tables import Cycle, Project, Publication, PublishedItem, 
 from ml_backend.studio.client import Studio, StudioError
 from ml_backend.studio.labels import ImageClassification, check_prediction, choice_result
 from plugins.contract import FloatArray
+
+log = structlog.get_logger()
 
 VALUE, PERCENTILE, WEIGHT = "value:", "percentile:", "weight:"  # + scorer, columns of a ranking's arrays
 PROPENSITY = "propensity"  # by rank; nan where the item was not drawn for the control arm
@@ -86,6 +89,7 @@ def publish(
     with house.ledger.session() as session:
         _make_live(session, cycle.project_id, version, plan.show_predictions)
         solve_problems(session, cycle.project_id, "publish_failed")
+    _settle(studio, project.studio_id, version, plan.show_predictions)
     return version
 
 
@@ -195,3 +199,16 @@ def rollback(house: House, project_id: int, model_version: str, *, author: str) 
     with house.ledger.session() as session:
         _make_live(session, project_id, model_version, plan.show_predictions)
         record_change(session, project_id, author, f"rolled back from {project.live_version} to {model_version}")
+    _settle(studio, project.studio_id, model_version, plan.show_predictions)
+
+
+def _settle(studio: Studio, number: int, version: str, shown: bool) -> None:
+    """Switches again if a check of the queue that began before the switch has put the older version back meanwhile.
+
+    A check that writes later than this sees that the ledger changed under it (`upkeep.reassert`).
+    """
+    try:
+        if studio.project(number).get("model_version") != version:
+            _switch(studio, number, version, shown)
+    except (StudioError, PublishError) as error:
+        log.warning("settle_failed", project=number, error=str(error), remedy="the next reconcile looks again")

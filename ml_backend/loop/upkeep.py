@@ -63,6 +63,10 @@ def reassert(house: House, project_id: int, studio: Studio | None = None) -> str
         if error.status != 400:
             raise
         return _lost(house, project_id, project.live_version)
+    with house.ledger.session() as session:
+        switched = session.get_one(Project, project_id).live_version != project.live_version
+    if switched:  # by a publication or a rollback, while this looked: the newer word counts
+        return reassert(house, project_id, studio)
     log.info("reasserted", project=project_id, found=theirs.get("model_version"), live=project.live_version)
     return f"model_version was '{theirs.get('model_version')}', is {project.live_version} again"
 
