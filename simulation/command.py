@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 import time
 from dataclasses import dataclass
@@ -73,9 +74,9 @@ def _dataset(given: str) -> dict[str, Any]:
         return {"name": "label_studio", "project": int(number)}
     path = Path(given)
     if path.is_dir():
-        return {"name": "folder", "path": given}
+        return {"name": "folder", "path": str(path.resolve())}
     if path.suffix == ".json":
-        return {"name": "export", "path": given}
+        return {"name": "export", "path": str(path.resolve())}
     return {"name": given}
 
 
@@ -94,7 +95,7 @@ def _method(name: str) -> dict[str, Any]:
 def _folder_name(given: str) -> str:
     """The last part of a path, in letters that a folder's name may have."""
     stem = Path(given).stem.replace(":", "-")
-    return "".join(letter if letter.isalnum() or letter in "_.+-" else "-" for letter in stem).lstrip("_.+-") or "data"
+    return re.sub(r"[^A-Za-z0-9_.+-]", "-", stem).lstrip("_.+-")[:64] or "data"
 
 
 def run_study(
@@ -114,7 +115,7 @@ def run_study(
     until = None if minutes is None else time.time() + 60 * minutes
     try:
         if jobs is not None:
-            states = run_on_workers(folder, study, house(), jobs=jobs, console=console)
+            states = run_on_workers(folder, study, house(), jobs=jobs, until=until, console=console)
         else:
             states = run_here(folder, study, processes=processes or _side_by_side(), until=until, console=console)
     except KeyboardInterrupt:

@@ -131,12 +131,14 @@ def work(folder: str, until: float | None = None, parent: int | None = None) -> 
     parent: process id; when that is gone (killed, say) the work stops after the cycle at hand.
     """
     home = Path(folder)
-    study, done = open_study(home), 0
+    study, left = open_study(home), set[Trial]()
+    done = 0
     with _one_thread():
-        while (trial := _next(home, study, until, parent)) is not None:
-            done += _attempt(home, study, trial, until, parent)
-            if _over(until, parent):
-                break
+        while (trial := _next(home, study, left, until, parent)) is not None:
+            finished = _attempt(home, study, trial, until, parent)
+            done += finished
+            if not finished:
+                left.add(trial)  # its next cycle does not fit into this slice, or it failed
     return done
 
 
@@ -149,11 +151,12 @@ def _one_thread() -> AbstractContextManager[object]:
     return limits
 
 
-def _next(home: Path, study: Study, until: float | None, parent: int | None) -> Trial | None:
+def _next(home: Path, study: Study, left: set[Trial], until: float | None, parent: int | None) -> Trial | None:
     if _over(until, parent):
         return None
     for state in progress(home, study):
-        if not state.finished and state.error is None and not _taken(home, state.trial):
+        open_ = not state.finished and state.error is None and state.trial not in left
+        if open_ and not _taken(home, state.trial):
             return state.trial
     return None
 
@@ -178,19 +181,19 @@ def _over(until: float | None, parent: int | None) -> bool:
     return (until is not None and time.time() >= until) or (parent is not None and os.getppid() != parent)
 
 
-def _attempt(home: Path, study: Study, trial: Trial, until: float | None, parent: int | None) -> int:
-    """One trial, if no one else has it; 1 if it was finished. Whatever stops it is written beside it."""
+def _attempt(home: Path, study: Study, trial: Trial, until: float | None, parent: int | None) -> bool:
+    """One trial, if no one else has it; whether it was finished. Whatever stops it is written beside it."""
     path = cycles_path(home, trial)
     try:
         with _lock(home, trial).acquire(timeout=0):
             _run(home, study, trial, until, parent)
     except (Timeout, Stopped):
-        return 0
+        return False
     except Exception as error:  # noqa: BLE001  # one trial's failure is reported by name and the others go on
         said = str(error) if isinstance(error, ValueError) else f"{type(error).__name__}: {error}"
         _write(path.with_suffix(".error"), f"{' '.join(said.split())}\n{traceback.format_exc()}")
-        return 0
-    return 1
+        return False
+    return True
 
 
 def _run(home: Path, study: Study, trial: Trial, until: float | None, parent: int | None) -> None:

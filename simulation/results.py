@@ -155,7 +155,7 @@ def _notes(runs: list[list[Cycle]]) -> dict[str, int]:
     said: dict[str, int] = {}
     for run in runs:
         for cycle in run:
-            for note in (*cycle.notes, *cycle.problems.values()):
+            for note in cycle.notes:
                 said[note] = said.get(note, 0) + 1
     return dict(sorted(said.items(), key=lambda entry: -entry[1]))
 

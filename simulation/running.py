@@ -60,13 +60,17 @@ def _stopped_at_the_end(children: Sequence[BaseProcess]) -> Iterator[None]:
             child.join()
 
 
-def run_on_workers(folder: Path, study: Study, house: House, *, jobs: int, console: Console) -> list[Progress]:
+def run_on_workers(
+    folder: Path, study: Study, house: House, *, jobs: int, until: float | None, console: Console
+) -> list[Progress]:
     """Asks the workers of `nextlabel worker --simulations` to run the trials; they must see the same folder."""
     forget_errors(folder)
     queue = Queue(simulations_queue(house), connection=house.redis)
     if not Worker.all(queue=queue):
         console.print("No worker listens yet; `nextlabel worker --simulations` starts one, here or anywhere.")
-    asked = [queue.enqueue(work, str(folder.absolute()), job_timeout=30 * DAY, result_ttl=DAY) for _ in range(jobs)]
+    asked = [
+        queue.enqueue(work, str(folder.absolute()), until, job_timeout=30 * DAY, result_ttl=DAY) for _ in range(jobs)
+    ]
     _watch(folder, study, console, lambda: any(job.get_status(refresh=True) not in OVER for job in asked))
     return progress(folder, study)
 

@@ -104,6 +104,9 @@ class Study(_Part):
                 raise ValueError(f"{name} leaves out the baseline '{self.baseline}', without which nothing is compared")
             for method in self.methods_of(name):
                 self._check_plan(Trial(name, method, 0))
+            drawn = {self.draw_of(Trial(name, method, 0)) for method in self.methods_of(name)}
+            if condition.dataset.imbalance is not None and drawn != {"balanced"}:
+                raise ValueError(f"{name} has a long tail, which begins with balanced labels; set draw: balanced")
             seeds = self.seeds_of(name)
             if not seeds or len(set(seeds)) < len(seeds) or min(seeds) < 0:
                 raise ValueError(f"{name} has the seeds {seeds}; give different ones from 0, at least one")

@@ -115,6 +115,16 @@ def test_a_slice_ends_and_the_next_goes_on(finished: Path, tmp_path: Path) -> No
     assert figures(folder, given) == figures(finished, given)
 
 
+def test_a_cycle_that_does_not_fit_is_left_and_the_others_are_tried(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder, given = tmp_path / "short", study()
+    create(folder, given)
+    monkeypatch.setattr("simulation.experiment.MARGIN", 1e9)  # no second cycle fits into any slice
+    assert work(str(folder), until=time.time() + 600) == 0
+    assert [state.cycles for state in progress(folder, given)] == [1, 1, 1, 1]
+
+
 def test_a_failed_trial_is_named_and_the_others_go_on(tmp_path: Path) -> None:
     condition = {"dataset": {"name": "digits", "pool": 600}, "initial": 2, "step": 20, "budget": 40}
     given = study(conditions={"digits": condition}, seeds=[0, 1, 2, 3, 4, 5, 6, 7, 8, 9])
@@ -213,7 +223,9 @@ def test_workers_of_the_simulations_queue_run_a_study(
     }
     worker = subprocess.Popen([sys.executable, "-m", "cli", "worker", "--simulations"], cwd=ROOT, env=environment)
     try:
-        states = run_on_workers(folder, given, House(config), jobs=2, console=Console(file=words, width=200))
+        states = run_on_workers(
+            folder, given, House(config), jobs=2, until=None, console=Console(file=words, width=200)
+        )
     finally:
         worker.terminate()
         worker.wait(30)

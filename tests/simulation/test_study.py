@@ -66,6 +66,7 @@ def test_a_method_may_draw_its_first_labels_otherwise() -> None:
         ({"seedz": 1}, "seedz"),
         ({"conditions": {"d": {"dataset": {"name": "digits"}, "initial": 40, "budget": 40}}}, "must be above"),
         ({"conditions": {"d": {"dataset": {"name": "digit"}}}}, "digit"),
+        ({"conditions": {"d": {"dataset": {"name": "digits", "imbalance": 0.1}}}}, "set draw: balanced"),
         ({"conditions": {"d": {"dataset": {"name": "digits"}, "methods": ["margin"]}}}, "leaves out the baseline"),
         ({"conditions": {"d": {"dataset": {"name": "digits"}, "methods": ["random", "x"]}}}, "asks for the method 'x'"),
         ({"conditions": {"d": {"dataset": {"name": "digits"}, "learner": {"name": "frozn"}}}}, "Unknown learner"),
@@ -120,3 +121,10 @@ def test_flags_make_a_study_with_random_order() -> None:
 def test_bad_flags_are_refused_in_one_sentence(changes: dict[str, Any], sentence: str) -> None:
     with pytest.raises(StudyError, match=sentence):
         flags(**changes).study()
+
+
+def test_any_folder_names_a_condition(tmp_path: Path) -> None:
+    folder = tmp_path / "données d'été"
+    folder.mkdir()
+    (name,) = flags(dataset=str(folder)).study().conditions
+    assert name == "donn-es-d--t-"

@@ -12,6 +12,7 @@ import pytest
 from ml_backend.learners.contract import Learner
 from ml_backend.store.arrays import ArrayStore, DiskFeatures
 from plugins import registry
+from plugins.contract import PluginError
 from plugins.uncertainty.margin import margin
 from simulation.curve import l1_score
 from simulation.datasets import load
@@ -130,8 +131,20 @@ def test_every_plugin_of_ours_speaks_in_a_trial(tmp_path: Path, digits: Dataset,
         store = DiskFeatures(ArrayStore(str(tmp_path / name)))
         run_trial(prepare(given, Trial("digits", name, 0), digits, store), tmp_path / f"{name}.jsonl")
         first = read_cycles(tmp_path / f"{name}.jsonl")[0]
-        assert first.problems == {}, name
-        assert len(first.chosen) == 10
+        assert len(first.chosen) == 10, name
+
+
+def test_a_plugin_that_fails_stops_the_trial_by_name(tmp_path: Path, digits: Dataset, monkeypatch: Any) -> None:
+    def broken(*_: Any) -> None:
+        raise PluginError("no")
+
+    monkeypatch.setattr("plugins.coverage.kmeans.KMeansCoverage.select", broken)
+    plan = {"selector": {"name": "kmeans"}}
+    condition = {"dataset": {"name": "digits"}, "initial": 40, "step": 10, "budget": 50}
+    given = parse_study({"baseline": "kmeans", "methods": {"kmeans": plan}, "conditions": {"digits": condition}})
+    store = DiskFeatures(ArrayStore(str(tmp_path / "features")))
+    with pytest.raises(StudyError, match="Selector 'kmeans' sits out"):
+        run_trial(prepare(given, Trial("digits", "kmeans", 0), digits, store), tmp_path / "run.jsonl")
 
 
 def test_the_oracle_queries_what_the_model_gets_wrong(tmp_path: Path, digits: Dataset) -> None:
@@ -149,7 +162,8 @@ def test_coverage_draws_every_class_sooner_than_chance(tmp_path: Path, digits: D
 
 
 def test_a_long_tail_starts_balanced_and_has_half_of_the_classes_cut(tmp_path: Path, digits: Dataset) -> None:
-    start = ground(tmp_path, digits, "margin", dataset={"name": "digits", "imbalance": 0.1})
+    tail = {"name": "digits", "imbalance": 0.1}
+    start = ground(tmp_path, digits, "margin", dataset=tail, draw="balanced", methods=["random", "margin"])
     assert np.bincount(digits.labels[start.initial]).tolist() == [4] * 10
     left = np.bincount(digits.labels[start.parts.pool])
     assert sorted(left)[4] < 0.3 * sorted(left)[5]
