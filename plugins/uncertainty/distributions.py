@@ -8,7 +8,7 @@ import numpy as np
 
 from plugins.contract import FloatArray
 
-BLOCK = 65_536  # rows
+ENTRIES = 2**17  # of a block as float64; it and what is made of it stay in the processor's cache
 
 
 def by_rows(measure: Callable[[FloatArray], FloatArray], probabilities: FloatArray) -> FloatArray:
@@ -18,7 +18,7 @@ def by_rows(measure: Callable[[FloatArray], FloatArray], probabilities: FloatArr
     [0.75]
     """
     values = np.empty(len(probabilities))
-    for start in range(0, len(probabilities), BLOCK):
-        block = probabilities[start : start + BLOCK].astype(np.float64)
-        values[start : start + BLOCK] = measure(block)
+    rows = max(1, ENTRIES // max(1, probabilities.shape[1]))
+    for start in range(0, len(probabilities), rows):
+        values[start : start + rows] = measure(probabilities[start : start + rows].astype(np.float64))
     return values

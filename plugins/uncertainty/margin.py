@@ -23,8 +23,10 @@ def margin(probabilities: FloatArray) -> FloatArray:
     """
     if probabilities.shape[1] < 2:
         return np.asarray(1.0 - probabilities.sum(axis=1))
-    best = np.partition(probabilities, -2, axis=1)[:, -2:]
-    return np.asarray(1.0 - (best[:, 1] - best[:, 0]))
+    rows, best = np.arange(len(probabilities)), probabilities.argmax(axis=1)
+    others = probabilities.copy()
+    others[rows, best] = -np.inf
+    return np.asarray(1.0 - (probabilities[rows, best] - others.max(axis=1)))
 
 
 def undecided(probabilities: Array, classes: tuple[str, ...]) -> str:

@@ -47,7 +47,7 @@ def test_scorer_equals_its_formula(name: str, rows: list[list[int]]) -> None:
 def test_blocks_of_rows_join_seamlessly(monkeypatch: pytest.MonkeyPatch) -> None:
     probabilities = np.random.default_rng(0).dirichlet(np.ones(3), size=10)
     whole = make("scorer", "margin").score(known(probabilities)).values
-    monkeypatch.setattr(distributions, "BLOCK", 3)
+    monkeypatch.setattr(distributions, "ENTRIES", 9)
     assert np.array_equal(make("scorer", "margin").score(known(probabilities)).values, whole)
 
 
