@@ -1,0 +1,1 @@
+"""Balance: batches that lift the classes with too few labels."""

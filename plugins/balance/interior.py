@@ -1,0 +1,187 @@
+"""The relaxation over a few thousand items, for every distance: a primal-dual interior point method on C + 1 rows."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from scipy.linalg import LinAlgError, cho_factor, cho_solve
+
+from plugins.balance.distances import Distance
+from plugins.contract import FloatArray
+
+STEP = 0.995  # share of the way to the edge that one step may go
+TINY = 1e-300
+PATIENCE = 12  # steps without progress: what is left is rounding
+
+
+@dataclass(frozen=True)
+class Relaxed:
+    """z: (n,) shares in [0, 1] that sum to the budget. y: (C,) multipliers in Y, the threshold not among them."""
+
+    z: FloatArray
+    y: FloatArray
+    steps: int
+
+
+@dataclass
+class _Point:
+    """Where the method stands: shares, their bounds' multipliers, class multipliers, threshold, and Y's multipliers."""
+
+    z: FloatArray
+    left: FloatArray  # 1 - z, kept apart: near 1 the difference would lose its digits
+    low: FloatArray
+    high: FloatArray
+    y: FloatArray
+    t: float
+    a: FloatArray
+
+    def moved(self, d: _Point, primal: float, dual: float) -> _Point:
+        return _Point(
+            self.z + primal * d.z,
+            self.left + primal * d.left,
+            self.low + dual * d.low,
+            self.high + dual * d.high,
+            self.y + dual * d.y,
+            self.t + dual * d.t,
+            self.a + primal * d.a,
+        )
+
+
+def relax(
+    probabilities: FloatArray,
+    cost: FloatArray,
+    target: FloatArray,
+    budget: int,
+    distance: Distance,
+    start: FloatArray,
+    tolerance: float,
+    most_steps: int = 80,
+) -> Relaxed:
+    """min cost.z + d(target - P^T z) s.t. 1^T z = b, 0 <= z <= 1, by Mehrotra's predictor and corrector (1992).
+
+    probabilities: (n, C) float64. cost: (n,). target: (C,). 0 < budget < n. start: (C,) multipliers to begin at.
+    tolerance: absolute, on the sum of all complementarities; the answer is as good as rounding allows if that is worse.
+    Each step eliminates everything but the C multipliers y and the threshold t (Wright 1997, ch. 11), whose matrix is
+    P^T D P plus the Hessian of Y's constraints; so a step costs n C^2 and no more, whichever the distance.
+    """
+    n, classes = probabilities.shape
+    y = distance.inside(start, 0.9)
+    point = _begin(probabilities, cost, budget, distance, y)
+    best, best_gap = point, np.inf
+    step = stalled = 0
+    for step in range(1, most_steps + 1):
+        slack = distance.slack(point.y)
+        if not slack.min(initial=1.0) > 0:
+            break  # y has reached the edge, as far as float64 can tell
+        gap = float(point.z @ point.low + point.left @ point.high + point.a @ slack)
+        away = target - probabilities.T @ point.z - distance.pull(point.y, point.a) - distance.curvature * point.y
+        worst = gap + float(distance.value(away))
+        stalled = 0 if worst < 0.9 * best_gap else stalled + 1
+        if worst < best_gap:
+            best, best_gap = point, worst
+        if worst <= tolerance or stalled == PATIENCE:
+            break
+        try:
+            point = _step(probabilities, cost, budget, distance, point, slack, away, gap / (2 * n + len(slack)))
+        except LinAlgError:
+            break
+    return Relaxed(_feasible(best.z, budget), best.y, step)
+
+
+def _begin(probabilities: FloatArray, cost: FloatArray, budget: int, distance: Distance, y: FloatArray) -> _Point:
+    n = len(cost)
+    reduced = cost - probabilities @ y
+    t = float(np.partition(reduced, budget - 1)[budget - 1])
+    spread = float(np.abs(reduced - t).mean()) + 1e-3 * (distance.weight + TINY)
+    low, high = split(reduced - t, 0.3 * spread)
+    z, left = high / (low + high), low / (low + high)
+    slack = distance.slack(y)
+    mu = float(low @ z + high @ left) / (2 * n)
+    return _Point(z, left, low, high, y, t, mu / slack)
+
+
+def split(reduced: FloatArray, softness: float) -> tuple[FloatArray, FloatArray]:
+    """Two positive arrays whose difference is `reduced` and whose product is softness^2.
+
+    >>> [part.round(6).tolist() for part in split(np.array([1.5, -1.5]), 1.0)]
+    [[2.0, 0.5], [0.5, 2.0]]
+    """
+    larger = (np.abs(reduced) + np.sqrt(np.square(reduced) + 4 * softness**2)) / 2
+    smaller = softness**2 / larger
+    return np.where(reduced > 0, larger, smaller), np.where(reduced > 0, smaller, larger)
+
+
+def _step(
+    P: FloatArray,
+    cost: FloatArray,
+    budget: int,
+    distance: Distance,
+    at: _Point,
+    slack: FloatArray,
+    away: FloatArray,
+    mu: float,
+) -> _Point:
+    """One predictor and corrector step from `at`."""
+    left = at.left
+    theta = 1 / (at.low / at.z + at.high / left)
+    scaled = P * np.sqrt(theta)[:, None]
+    inner = P.T @ theta
+    corner = float(theta.sum())
+    matrix = scaled.T @ scaled + distance.hessian(at.y, at.a, slack)
+    matrix[np.diag_indices_from(matrix)] += distance.curvature + 1e-13 * (matrix.trace() / len(matrix) + corner)
+    # The threshold is eliminated first: P 1 = 1 makes [P 1] short of one rank, which only Y's part makes up for.
+    factor = cho_factor(matrix - np.outer(inner, inner) / corner, check_finite=False)
+    missing = budget - float(at.z.sum())
+    gradient = cost - P @ at.y - at.t
+
+    def towards(centre: FloatArray | float, low: FloatArray, high: FloatArray, a: FloatArray) -> _Point:
+        """The Newton direction to low*z = centre and so on; low, high, a: second order terms to take off."""
+        rho = gradient - (centre - low) / at.z + (centre - high) / left
+        push = (centre - a) / slack - at.a
+        right = away + P.T @ (theta * rho) - distance.pull(at.y, push)
+        total = missing + float(theta @ rho)
+        dy = cho_solve(factor, right - inner * (total / corner), check_finite=False)
+        dt = (total - float(inner @ dy)) / corner
+        dz = theta * (P @ dy + dt - rho)
+        da = push + at.a * distance.normals(at.y, dy) / slack
+        dlow = (centre - low - at.low * dz) / at.z - at.low
+        dhigh = (centre - high + at.high * dz) / left - at.high
+        return _Point(dz, -dz, dlow, dhigh, dy, dt, da)
+
+    zero_n, zero_k = np.zeros_like(cost), np.zeros_like(slack)
+    guess = towards(0.0, zero_n, zero_n, zero_k)
+    primal, dual = _lengths(distance, at, guess, slack)
+    ahead = at.moved(guess, primal, dual)
+    reached = float(ahead.z @ ahead.low + ahead.left @ ahead.high + ahead.a @ distance.slack(ahead.y))
+    count = 2 * len(cost) + len(slack)
+    centre = mu * min(1.0, max(reached / (mu * count), 0.0)) ** 3
+    move = towards(centre, guess.z * guess.low, -guess.z * guess.high, -guess.a * distance.normals(at.y, guess.y))
+    primal, dual = _lengths(distance, at, move, slack)
+    return at.moved(move, STEP * primal, STEP * dual)
+
+
+def _lengths(distance: Distance, at: _Point, move: _Point, slack: FloatArray) -> tuple[float, float]:
+    """How far, at most 1 / STEP, shares and Y's multipliers may go, and the others, before something reaches 0."""
+    primal = min(_reach(at.z, move.z), _reach(at.left, move.left), _reach(at.a, move.a))
+    dual = min(_reach(at.low, move.low), _reach(at.high, move.high))
+    dual = min(dual, _reach(slack, -distance.normals(at.y, move.y)))
+    if not distance.polyhedral:
+        primal = dual = min(primal, dual)
+        while len(slack) and float(distance.slack(at.y + dual * STEP * move.y).min()) <= 1e-4 * float(slack.min()):
+            primal = dual = 0.7 * dual
+    return primal, dual
+
+
+def _reach(values: FloatArray, step: FloatArray) -> float:
+    falling = step < 0
+    return float(np.min(values[falling] / -step[falling], initial=1 / STEP))
+
+
+def _feasible(z: FloatArray, budget: int) -> FloatArray:
+    """z moved within [0, 1] so that it sums to the budget; the move is as small as the sum is off."""
+    z = np.clip(z, 0.0, 1.0)
+    off = budget - float(z.sum())
+    room = 1 - z if off > 0 else z
+    total = float(room.sum())
+    return np.clip(z + off / total * room, 0.0, 1.0) if total > 0 else z
