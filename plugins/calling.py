@@ -7,6 +7,7 @@ behind ends with its process; a worker's job is a process.
 from __future__ import annotations
 
 import contextvars
+import json
 import threading
 import time
 from collections.abc import Callable
@@ -162,13 +163,25 @@ def _order(who: str, selection: Any, n: int, budget: int) -> Selection:
         raise PluginError(f"{who} gave position {outside} in a pool of {n}; give positions from 0 to {n - 1}.")
     if len(np.unique(order)) != len(order):
         raise PluginError(f"{who} gave a position twice; give each at most once.")
-    return replace(selection, order=order.astype(np.int64, copy=False), notes=_sentences(who, selection.notes))
+    notes, facts = _sentences(who, selection.notes), _plain(who, selection.facts)
+    return replace(selection, order=order.astype(np.int64, copy=False), notes=notes, facts=facts)
 
 
 def _sentences(who: str, notes: Any) -> tuple[str, ...]:
     if isinstance(notes, str) or not all(isinstance(note, str) for note in notes):
         raise PluginError(f"{who} gave the notes {notes!r}; give a tuple of sentences.")
     return tuple(notes)
+
+
+def _plain(who: str, facts: Any) -> dict[str, Any]:
+    """Facts as JSON would give them back."""
+    try:
+        plain = json.loads(json.dumps(facts, allow_nan=False))
+    except (TypeError, ValueError) as error:
+        raise PluginError(f"{who} gave facts that JSON cannot hold ({error}); give plain finite values.") from None
+    if not isinstance(plain, dict):
+        raise PluginError(f"{who} gave facts of type {type(facts).__name__}; give a mapping.")
+    return plain
 
 
 def _shape(answer: object) -> str:

@@ -7,7 +7,7 @@ set (`Config`, whose field descriptions and bounds become the form, the flags an
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, ClassVar, Generic, TypeVar, get_args
 
@@ -48,13 +48,17 @@ class Scores:
 
 @dataclass(frozen=True)
 class Selection:
-    """order: (k,) distinct positions in the pool, best first, k <= budget; what the selector can prove about it."""
+    """order: (k,) distinct positions in the pool, best first, k <= budget; what the selector can prove about it.
+
+    facts: plain numbers, strings, lists and mappings of them that the ledger keeps with the cycle and pages draw.
+    """
 
     order: IntArray
     reason: Callable[[int], str] | None = None
     gap: float | None = None
     bound: float | None = None
     notes: tuple[str, ...] = field(default=())
+    facts: Mapping[str, Any] = field(default_factory=dict)
 
 
 class Plugin(ABC, Generic[ConfigT]):

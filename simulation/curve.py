@@ -66,16 +66,3 @@ def areas(curve: Curve) -> NDArray[np.float64]:
         return np.asarray(curve.accuracies.mean(axis=1))
     span = float(curve.labels[-1] - curve.labels[0])
     return np.asarray(np.trapezoid(curve.accuracies, curve.labels.astype(float), axis=1) / span)
-
-
-def l1_score(counts: IntArray) -> float:
-    """How unbalanced (C,) counts are: 0 balanced, 1 all of one class (thesis Eq. 4.10); 0 for nothing or one class.
-
-    >>> l1_score(np.array([5, 5])), l1_score(np.array([10, 0])), l1_score(np.array([8, 2]))
-    (0.0, 1.0, 0.6)
-    """
-    classes, total = len(counts), int(np.sum(counts))
-    if classes < 2 or total == 0:
-        return 0.0
-    away = float(np.abs(np.asarray(counts) - total / classes).sum())
-    return round(away / (2 * total * (classes - 1) / classes), 12)

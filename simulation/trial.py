@@ -24,8 +24,9 @@ from ml_backend.loop.pool import Ints, Pool
 from ml_backend.loop.ranking import rank
 from ml_backend.settings import settings
 from plugins import registry
+from plugins.balance.wanted import l1_score
 from plugins.calling import Door
-from simulation.curve import hits, l1_score
+from simulation.curve import hits
 from simulation.datasets import draw_initial, long_tail, split
 from simulation.datasets.contract import Dataset, DatasetConfig, Parts
 from simulation.study import Study, StudyError, Trial

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from simulation.curve import Curve, areas, l1_score, labels_to_reach
+from simulation.curve import Curve, areas, labels_to_reach
 
 
 def test_area_is_the_mean_over_labels_not_over_points() -> None:
@@ -38,15 +38,3 @@ def test_labels_to_reach_is_monotone_in_the_goal(accuracies: list[float], goal: 
     if harder is not None:
         assert easier is not None
         assert labels[0] <= easier <= harder <= labels[-1]
-
-
-@given(st.lists(st.integers(0, 50), min_size=2, max_size=12))
-def test_l1_score_is_equation_4_10(counts: list[int]) -> None:
-    classes, batch = len(counts), sum(counts)
-    score = l1_score(np.array(counts))
-    if batch == 0:
-        assert score == 0
-        return
-    literal = sum(abs(count - batch / classes) for count in counts) / (2 * batch * (classes - 1) / classes)
-    assert score == pytest.approx(literal, abs=1e-9)
-    assert 0 <= score <= 1

@@ -12,9 +12,9 @@ import pytest
 from ml_backend.learners.contract import Learner
 from ml_backend.store.arrays import ArrayStore, DiskFeatures
 from plugins import registry
+from plugins.balance.wanted import l1_score
 from plugins.contract import PluginError
 from plugins.uncertainty.margin import margin
-from simulation.curve import l1_score
 from simulation.datasets import load
 from simulation.datasets.contract import Dataset, DatasetConfig
 from simulation.study import Study, StudyError, Trial, parse_study
