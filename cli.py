@@ -258,6 +258,25 @@ def gain(
         console.print(table)
 
 
+@app.command()
+def balance(project: ProjectArgument = None) -> None:
+    """Labels per class at each cycle, their L1 score (0 even, 1 one class), and what the selector proved."""
+    from ml_backend.loop.balance import balance_history, balance_table
+    from ml_backend.loop.house import house
+    from ml_backend.studio.labels import read_config
+
+    row = _project(project)
+    with house().ledger.session() as session:
+        found = balance_history(session, row.id)
+    if not found:
+        _stop(f"Project {row.studio_id} has no cycle that kept its balance yet; the next one will.")
+    head, lines = balance_table(found, read_config(row.label_config).classes)
+    table = Table(*head)
+    for line in lines:
+        table.add_row(*line)
+    console.print(table)
+
+
 def _print_cycle(cycle: Any) -> None:
     seen = (
         ""

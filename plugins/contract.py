@@ -96,4 +96,7 @@ class Selector(Plugin[ConfigT]):
 
     @abstractmethod
     def select(self, evidence: Evidence, values: FloatArray, budget: int) -> Selection:
-        """At most `budget` positions of the pool, best first; `values` (N,) are the combined scores."""
+        """At most `budget` positions of the pool, best first.
+
+        values: (N,) those of the plan's one scorer, in its unit, or the mean percentile ranks of several.
+        """

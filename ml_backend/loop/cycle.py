@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 import structlog
 from sqlalchemy import select
 
+from ml_backend.loop import balance
 from ml_backend.loop.advice import advise
 from ml_backend.loop.control import with_control
 from ml_backend.loop.gain import kept_in_cycle, read_gain
@@ -180,6 +181,7 @@ def _close(
         cycle.metrics = {
             **(learned.metrics or {}),
             "counts": pool.counts.tolist(),
+            "balance": balance.kept_in_cycle(session, project_id, cycle.number, pool.counts, ranking),
             "phase": ranking.phase if ranking else "done",
             "batch": ranking.batch if ranking else 0,
             "measured_labels": learned.accuracy.n if learned.accuracy else 0,

@@ -189,7 +189,9 @@ def _order(
     batch: int,
     last: IntArray | None,
 ) -> Ranking:
-    values = combine([(column.scores.values, column.weight) for column in columns])
+    values = columns[0].scores.values  # one scorer's own: a selector may weigh nats against something else
+    if len(columns) > 1:
+        values = combine([(column.scores.values, column.weight) for column in columns])
     selection = _select(plan.selector, evidence, values, batch, problems)
     rest = np.lexsort((evidence.jitter, -values))
     order = _put_last(_complete(selection.order, rest), last)

@@ -12,6 +12,7 @@ from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
 from ml_backend.loop import jobs, publish, upkeep
+from ml_backend.loop.balance import balance_history
 from ml_backend.loop.gain import WINDOW, read_gain
 from ml_backend.loop.gain_sentences import sentences
 from ml_backend.loop.house import House
@@ -27,6 +28,7 @@ from ml_backend.loop.plan import (
 )
 from ml_backend.server.auth import author, require_basic
 from ml_backend.server.views import (
+    BalanceView,
     CycleView,
     GainView,
     ItemView,
@@ -184,6 +186,12 @@ def gain(
     found = read_gain(session, project.id, window=window, since=since)
     fields = {field.name: getattr(found, field.name) for field in dataclasses.fields(found)}
     return GainView.model_validate({**fields, "sentences": sentences(found)})
+
+
+@router.get("/projects/{project_id}/balance")
+def balance(session: Open, project: Known, limit: Limit = 50) -> list[BalanceView]:
+    """Labels per class at each cycle, how even they are, and what class-balanced selectors proved; newest first."""
+    return [BalanceView.model_validate(row) for row in balance_history(session, project.id, limit)]
 
 
 @router.get("/projects/{project_id}/problems")

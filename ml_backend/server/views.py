@@ -172,6 +172,18 @@ class GainView(View):
     shown: bool = Field(description="Whether annotators see predictions, which draws their answers to them.")
 
 
+class BalanceView(View):
+    """Classes at one cycle. `score`: L1 score (0 even, 1 one class) of all labels; `added`: labels that came since;
+    `facts`: what the selector said of its batch: what was wanted and is expected of each class, lambda, gap, path."""
+
+    cycle: int
+    counts: list[int]
+    score: float
+    added: list[int]
+    added_score: float | None
+    facts: dict[str, Any]
+
+
 class PlanView(View):
     """A saved plan; number 0 is the default that holds while none was saved."""
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 
-from plugins.balance.wanted import Target, shares_of, wanted
+from plugins.balance.wanted import Target, checked_probabilities, shares_of, wanted
 from plugins.combination import checked_values
-from plugins.contract import FloatArray, IntArray, PluginConfig, PluginError, Selection, Selector
+from plugins.contract import FloatArray, IntArray, PluginConfig, Selection, Selector
 from plugins.coverage.top import top
 from plugins.evidence import Evidence
 
@@ -73,17 +73,11 @@ class PseudoLabelBalanced(Selector[PseudoLabelBalancedConfig]):
         n, classes = len(evidence), evidence.classes
         values = checked_values("The combined score", values, n)
         budget = max(0, min(budget, n))
-        probabilities = evidence.probabilities
         shares = shares_of(self.config.target, evidence, f"Selector '{self.name}'")
         if budget == 0 or not len(classes):
             return Selection(np.empty(0, dtype=np.int64))
-        bad = np.flatnonzero(~np.isfinite(probabilities).all(axis=1))
-        if bad.size:
-            raise PluginError(
-                f"Selector '{self.name}' got probabilities that are not finite for {bad.size} of {n} items; look at "
-                "the learner that made them."
-            )
         target, counts = wanted(evidence.counts, budget, shares), evidence.counts
+        probabilities = checked_probabilities(evidence, self.name)
         labels = probabilities.argmax(axis=1)
         order = pseudo_label_balanced(labels, values, target, budget, evidence.jitter)
 

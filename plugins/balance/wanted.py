@@ -89,3 +89,15 @@ def serves(probabilities: FloatArray, target: FloatArray, counts: IntArray, clas
     sure = "probably" if likely == best else "perhaps"
     have, need = int(counts[best]), round(float(counts[best] + target[best]))
     return f"{classes[best]}: {have} of {need} labeled so far; this is {sure} one, {probabilities[best]:.2f}"
+
+
+def checked_probabilities(evidence: Evidence, selector: str) -> FloatArray:
+    """(N, C) finite, non-negative probabilities or expected counts; PluginError names the selector."""
+    probabilities = evidence.probabilities
+    good = np.asarray(np.isfinite(probabilities).all(axis=1) & (probabilities >= 0).all(axis=1))
+    if not good.all():
+        raise PluginError(
+            f"Selector '{selector}' got probabilities that are negative or not finite for {int((~good).sum())} of "
+            f"{len(good)} items; look at the learner that made them."
+        )
+    return probabilities
