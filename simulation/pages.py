@@ -10,12 +10,19 @@ import json
 import re
 import shutil
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from simulation.report import FIGURES, NUMBERS
 
-BLOCK = re.compile(r"(<!-- results: (?P<condition>[^ ]+) -->\n)(?P<body>.*?)(<!-- end -->)", re.DOTALL)
+BLOCK = re.compile(
+    r"(<!-- results: (?P<condition>[^ ]+)(?P<extras>(?: [a-z]+)*) -->\n)(?P<body>.*?)(<!-- end -->)", re.DOTALL
+)
+EXTRAS = {  # what a block may ask for beside the accuracy: captions of its figure, and heads of its columns
+    "informativeness": ("accuracy on what was queried", ("accuracy on what it queries, %",)),
+    "balance": ("L1 score of all labels", ("L1 score of the first batch", "of all labels at the end")),
+}
 
 
 class PageError(ValueError):
@@ -29,20 +36,27 @@ def fill(text: str, results: dict[str, Any], folder: str) -> str:
         name = match["condition"]
         if name not in results["conditions"]:
             raise PageError(f"The page asks for '{name}'; the results have {', '.join(results['conditions'])}.")
-        body = f"{table(results, name)}\n\n![{name}: accuracy against labels]({folder}/{name}-accuracy.png)\n"
-        return f"{match[1]}{body}{match[4]}"
+        extras = _extras(match["extras"])
+        figures = [("accuracy against labels", "accuracy"), *((EXTRAS[extra][0], extra) for extra in extras)]
+        drawn = "\n".join(f"![{name}: {caption}]({folder}/{name}-{figure}.png)" for caption, figure in figures)
+        return f"{match[1]}{table(results, name, extras)}\n\n{drawn}\n{match[5]}"
 
     return BLOCK.sub(block, text)
 
 
-def table(results: dict[str, Any], condition: str) -> str:
-    """One row per method, as Markdown."""
+def _extras(asked: str) -> tuple[str, ...]:
+    unknown = [extra for extra in asked.split() if extra not in EXTRAS]
+    if unknown:
+        raise PageError(f"The page asks for '{unknown[0]}' beside a condition; known: {', '.join(EXTRAS)}.")
+    return tuple(asked.split())
+
+
+def table(results: dict[str, Any], condition: str, extras: Sequence[str] = ()) -> str:
+    """One row per method, as Markdown; extras: keys of EXTRAS."""
     baseline = results["study"]["baseline"]
-    rows = [
-        f"| method | seeds | final accuracy, % | mean difference to {baseline}, points | at the end | better on "
-        f"| n* (labels to reach {baseline}'s end) |",
-        "|---|---|---|---|---|---|---|",
-    ]
+    head = ["method", "seeds", "final accuracy, %", f"mean difference to {baseline}, points", "at the end", "better on"]
+    head += [f"n* (labels to reach {baseline}'s end)", *(column for extra in extras for column in EXTRAS[extra][1])]
+    rows = [f"| {' | '.join(head)} |", "|---" * len(head) + "|"]
     for name, method in results["conditions"][condition]["methods"].items():
         final, found = method["final"], method["comparison"]
         cells = [name, str(len(method["seeds"])), _interval(final, 100, plus=False)]
@@ -55,6 +69,10 @@ def table(results: dict[str, Any], condition: str) -> str:
                 f"{100 * found['better']:.0f} %",
                 _reach(found["reach"]),
             ]
+        if "informativeness" in extras:
+            cells.append(f"{100 * sum(method['informativeness']) / len(method['informativeness']):.1f}")
+        if "balance" in extras:
+            cells += [f"{method['batch_balance'][0]:.2f}", f"{method['balance'][-1]:.2f}"]
         rows.append(f"| {' | '.join(cells)} |")
     return "\n".join(rows)
 
@@ -73,15 +91,16 @@ def _reach(estimate: dict[str, float | None] | None) -> str:
 
 
 def publish(page: Path, study: Path | None) -> None:
-    """Fills a page; takes results.json and the accuracy figures of `study` into the folder of the page's name."""
-    home = page.with_suffix("")
+    """Fills a page; takes results.json and the figures that it shows of `study` into the folder of the page's name."""
+    home, text = page.with_suffix(""), page.read_text(encoding="utf-8")
     if study is not None:
         home.mkdir(exist_ok=True)
         shutil.copy(study / NUMBERS, home / NUMBERS)
-        for figure in sorted((study / FIGURES).glob("*-accuracy.png")):
-            shutil.copy(figure, home / figure.name)
+        for block in BLOCK.finditer(text):
+            for figure in ("accuracy", *_extras(block["extras"])):
+                shutil.copy(study / FIGURES / f"{block['condition']}-{figure}.png", home)
     results = json.loads((home / NUMBERS).read_text(encoding="utf-8"))
-    page.write_text(fill(page.read_text(encoding="utf-8"), results, home.name), encoding="utf-8")
+    page.write_text(fill(text, results, home.name), encoding="utf-8")
 
 
 if __name__ == "__main__":

@@ -3,16 +3,10 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from functools import cached_property
 
 import numpy as np
-from scipy.optimize import linprog
-from scipy.sparse import coo_array
 
 from plugins.contract import FloatArray
-
-NAMES = ("l1", "l2", "l2_squared", "wasserstein")
-
 
 class Distance(ABC):
     """weight * dist(s) of a residual s (C,), wanted minus got, as max over y in Y of y.s - curvature / 2 |y|^2.
@@ -57,10 +51,6 @@ class Distance(ABC):
         """What the bound pays for y: curvature / 2 |y|^2."""
         return self.curvature / 2 * float(y @ y)
 
-    def multipliers(self, residual: FloatArray) -> FloatArray:
-        """(C,) a y in Y with y.residual - conjugate(y) = value(residual), a subgradient."""
-        raise NotImplementedError
-
 
 class L1(Distance):
     """weight * sum |s|, thesis Eq. 4.8; Y is the box |y| <= weight.
@@ -87,9 +77,6 @@ class L1(Distance):
 
     def inside(self, y: FloatArray, share: float = 1.0) -> FloatArray:
         return np.clip(y, -share * self.weight, share * self.weight)
-
-    def multipliers(self, residual: FloatArray) -> FloatArray:
-        return np.asarray(self.weight * np.sign(residual))
 
 
 class L2(Distance):
@@ -123,10 +110,6 @@ class L2(Distance):
         norm, most = float(np.linalg.norm(y)), share * self.weight
         return y if norm <= most * (1 - 1e-14) else np.asarray(y * (most / norm * (1 - 1e-14)))
 
-    def multipliers(self, residual: FloatArray) -> FloatArray:
-        norm = float(np.linalg.norm(residual))
-        return self.inside(self.weight / norm * residual) if norm else np.zeros(self.classes)
-
 
 class L2Squared(Distance):
     """weight * |s|_2^2; Y is everything, and y costs |y|^2 / (4 weight).
@@ -158,6 +141,3 @@ class L2Squared(Distance):
 
     def inside(self, y: FloatArray, share: float = 1.0) -> FloatArray:
         return y
-
-    def multipliers(self, residual: FloatArray) -> FloatArray:
-        return np.asarray(2 * self.weight * residual)

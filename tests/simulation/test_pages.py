@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 
 import pytest
 
-from simulation.pages import PageError, fill
+from simulation.pages import PageError, fill, publish
 
 STUDIES = Path(__file__).resolve().parents[2] / "docs" / "studies"
 PUBLISHED = sorted(path for path in STUDIES.glob("*.md") if path.with_suffix("").is_dir())
@@ -20,8 +21,9 @@ def test_a_published_page_is_made_of_its_results(page: Path) -> None:
     assert fill(text, results, page.stem) == text
     assert not results["unfinished"]
     for condition in results["conditions"]:
-        assert f"<!-- results: {condition} -->" in text, f"{page.name} leaves out {condition}"
-        assert (page.with_suffix("") / f"{condition}-accuracy.png").is_file()
+        assert f"<!-- results: {condition} " in text, f"{page.name} leaves out {condition}"
+    for figure in re.findall(r"!\[[^]]*\]\(([^)]*)\)", text):
+        assert (page.parent / figure).is_file(), f"{page.name} shows {figure}, which is not there"
 
 
 def test_a_page_that_asks_for_what_was_not_run_is_refused() -> None:
@@ -54,3 +56,51 @@ def test_a_block_becomes_a_table_with_intervals() -> None:
     )
     assert "![digits: accuracy against labels](study/digits-accuracy.png)\n<!-- end -->\nafter" in text
     assert fill(text, results, "study") == text
+
+
+def test_a_block_may_ask_for_more() -> None:
+    methods = {
+        "random": {
+            "seeds": [0],
+            "labels": [40, 60, 80],
+            "final": {"value": 0.9, "low": 0.9, "high": 0.9},
+            "comparison": None,
+            "informativeness": [0.5, 0.75],
+            "batch_balance": [0.4, 0.2],
+            "balance": [0.1, 0.25, 0.3],
+        }
+    }
+    results = {"study": {"baseline": "random"}, "conditions": {"d": {"methods": methods}}}
+    text = fill("<!-- results: d informativeness balance -->\n<!-- end -->\n", results, "s")
+    assert "| accuracy on what it queries, % | L1 score of the first batch | of all labels at the end |" in text
+    assert text.count("|---") == 10
+    assert "| 80 | 62.5 | 0.40 | 0.30 |" in text
+    assert (
+        "![d: accuracy on what was queried](s/d-informativeness.png)\n![d: L1 score of all labels](s/d-balance.png)"
+        in text
+    )
+    with pytest.raises(PageError, match="asks for 'colour' beside a condition; known: informativeness, balance"):
+        fill("<!-- results: d colour -->\n<!-- end -->", results, "s")
+
+
+def test_a_page_takes_the_figures_that_it_shows(tmp_path: Path) -> None:
+    study = tmp_path / "study"
+    (study / "figures").mkdir(parents=True)
+    for figure in ("accuracy", "balance", "informativeness"):
+        (study / "figures" / f"d-{figure}.png").write_bytes(b"png")
+    methods = {"random": {"seeds": [0], "labels": [40], "final": {"value": 0.9, "low": 0.9, "high": 0.9}}}
+    more = {"comparison": None, "batch_balance": [0.4], "balance": [0.1]}
+    results = {
+        "study": {"baseline": "random"},
+        "conditions": {"d": {"methods": {"random": {**methods["random"], **more}}}},
+    }
+    (study / "results.json").write_text(json.dumps(results))
+    page = tmp_path / "ours.md"
+    page.write_text("<!-- results: d balance -->\n<!-- end -->\n")
+    publish(page, study)
+    assert sorted(path.name for path in (tmp_path / "ours").iterdir()) == [
+        "d-accuracy.png",
+        "d-balance.png",
+        "results.json",
+    ]
+    assert "| 40 | 0.40 | 0.10 |" in page.read_text()
