@@ -21,7 +21,7 @@ BLOCK = re.compile(
 )
 EXTRAS = {  # what a block may ask for beside the accuracy: captions of its figure, and heads of its columns
     "informativeness": ("accuracy on what was queried", ("accuracy on what it queries, %",)),
-    "balance": ("L1 score of all labels", ("L1 score of the first batch", "of all labels at the end")),
+    "balance": ("L1 score of all labels", ("L1 score of the first batch", "as modelled", "of all labels at the end")),
 }
 
 
@@ -72,7 +72,8 @@ def table(results: dict[str, Any], condition: str, extras: Sequence[str] = ()) -
         if "informativeness" in extras:
             cells.append(f"{100 * sum(method['informativeness']) / len(method['informativeness']):.1f}")
         if "balance" in extras:
-            cells += [f"{method['batch_balance'][0]:.2f}", f"{method['balance'][-1]:.2f}"]
+            scores = method["batch_balance"][0], method["batch_modelled"][0], method["balance"][-1]
+            cells += [f"{score:.3f}" for score in scores]
         rows.append(f"| {' | '.join(cells)} |")
     return "\n".join(rows)
 

@@ -32,6 +32,7 @@ class MethodResult:
     informativeness: Curve | None  # at the labels before each batch; None for a single training
     balance: Curve  # L1 score of all labels
     batch_balance: Curve | None
+    batch_modelled: Curve | None  # L1 score of what the model expected each batch to be
     seconds: dict[str, float]  # per cycle and stage, mean
     notes: dict[str, int]  # what cycles said -> how many
     comparison: Comparison | None  # with the baseline, on the seeds both have; None for the baseline itself
@@ -112,6 +113,7 @@ def _method(method: str, runs: dict[int, list[Cycle]], twin: dict[int, list[Cycl
         informativeness=_batches(own, lambda cycle: cycle.informativeness),
         balance=_curve(own, lambda cycle: cycle.balance),
         batch_balance=_batches(own, lambda cycle: cycle.batch_balance),
+        batch_modelled=_batches(own, lambda cycle: cycle.batch_modelled),
         seconds=_seconds(own),
         notes=_notes(own),
         comparison=comparison,
@@ -196,6 +198,7 @@ def _numbers(method: MethodResult) -> dict[str, Any]:
             "informativeness": method.informativeness.mean.tolist() if method.informativeness else None,
             "balance": method.balance.mean.tolist(),
             "batch_balance": method.batch_balance.mean.tolist() if method.batch_balance else None,
+            "batch_modelled": method.batch_modelled.mean.tolist() if method.batch_modelled else None,
             "seconds": method.seconds,
             "notes": method.notes,
             "comparison": found,

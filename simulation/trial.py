@@ -45,6 +45,7 @@ class Cycle:
     chosen: list[int] = field(default_factory=list)  # labeled next; none after the last training
     informativeness: float | None = None  # accuracy of this cycle's model on `chosen`, before they are labeled
     batch_balance: float | None = None  # L1 score of `chosen`
+    batch_modelled: float | None = None  # the same of what the model expected `chosen` to be
     estimate: list[float] | None = None  # the learner's own accuracy with its interval
     phase: str = "done"
     seconds: dict[str, float] = field(default_factory=dict)
@@ -194,6 +195,7 @@ def _turn(ground: Ground, number: int, labeled: Ints) -> Cycle:
         chosen=chosen.tolist(),
         informativeness=float((fit.probabilities[following].argmax(axis=1) == truth[chosen]).mean()),
         batch_balance=l1_score(np.bincount(truth[chosen], minlength=len(dataset.classes))),
+        batch_modelled=l1_score(fit.probabilities[following].sum(axis=0)),
         phase=ranking.phase,
         notes=[*seen.notes, *ranking.notes],
     )

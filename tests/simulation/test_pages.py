@@ -67,14 +67,18 @@ def test_a_block_may_ask_for_more() -> None:
             "comparison": None,
             "informativeness": [0.5, 0.75],
             "batch_balance": [0.4, 0.2],
+            "batch_modelled": [0.3, 0.1],
             "balance": [0.1, 0.25, 0.3],
         }
     }
     results = {"study": {"baseline": "random"}, "conditions": {"d": {"methods": methods}}}
     text = fill("<!-- results: d informativeness balance -->\n<!-- end -->\n", results, "s")
-    assert "| accuracy on what it queries, % | L1 score of the first batch | of all labels at the end |" in text
-    assert text.count("|---") == 10
-    assert "| 80 | 62.5 | 0.40 | 0.30 |" in text
+    assert (
+        "| accuracy on what it queries, % | L1 score of the first batch | as modelled | of all labels at the end |"
+        in text
+    )
+    assert text.count("|---") == 11
+    assert "| 80 | 62.5 | 0.400 | 0.300 | 0.300 |" in text
     assert (
         "![d: accuracy on what was queried](s/d-informativeness.png)\n![d: L1 score of all labels](s/d-balance.png)"
         in text
@@ -89,7 +93,7 @@ def test_a_page_takes_the_figures_that_it_shows(tmp_path: Path) -> None:
     for figure in ("accuracy", "balance", "informativeness"):
         (study / "figures" / f"d-{figure}.png").write_bytes(b"png")
     methods = {"random": {"seeds": [0], "labels": [40], "final": {"value": 0.9, "low": 0.9, "high": 0.9}}}
-    more = {"comparison": None, "batch_balance": [0.4], "balance": [0.1]}
+    more = {"comparison": None, "batch_balance": [0.4], "batch_modelled": [0.3], "balance": [0.1]}
     results = {
         "study": {"baseline": "random"},
         "conditions": {"d": {"methods": {"random": {**methods["random"], **more}}}},
@@ -103,4 +107,4 @@ def test_a_page_takes_the_figures_that_it_shows(tmp_path: Path) -> None:
         "d-balance.png",
         "results.json",
     ]
-    assert "| 40 | 0.40 | 0.10 |" in page.read_text()
+    assert "| 40 | 0.400 | 0.300 | 0.100 |" in page.read_text()
