@@ -8,17 +8,38 @@ import numpy as np
 
 from plugins.contract import FloatArray
 
+
+class Edge:
+    """The constraints of Y seen from one y (C,): slack (K,) >= 0, and A, the (K, C) Jacobian of -slack.
+
+    This one is of a Y without constraints.
+    """
+
+    def __init__(self, classes: int, slack: FloatArray) -> None:
+        self.classes, self.slack = classes, slack
+
+    def normals(self, step: FloatArray) -> FloatArray:
+        """(K,) A step: how fast each slack shrinks along step (C,)."""
+        return np.zeros_like(step[:0])
+
+    def pull(self, multipliers: FloatArray) -> FloatArray:
+        """(C,) A^T multipliers (K,)."""
+        return np.zeros(self.classes, dtype=multipliers.dtype)
+
+    def hessian(self, multipliers: FloatArray) -> FloatArray:
+        """(C, C) A^T diag(multipliers / slack) A + sum of multipliers times the Hessians of -slack."""
+        return np.zeros((self.classes, self.classes), dtype=multipliers.dtype)
+
+
 class Distance(ABC):
     """weight * dist(s) of a residual s (C,), wanted minus got, as max over y in Y of y.s - curvature / 2 |y|^2.
 
-    Y is {y: slack(y) >= 0}. Any y in Y gives a lower bound of the distance (its conjugate; Boyd & Vandenberghe 2004,
-    ch. 3.3 and 5.1.6), which is what makes every bound of this package true. `normals`, `pull` and `hessian` are the
-    constraints' derivatives, with A the (K, C) Jacobian of -slack: A d, A^T a, and A^T diag(a / slack) A plus the
-    curvature of the constraints under multipliers a.
+    Any y in Y gives a lower bound of the distance (its conjugate; Boyd & Vandenberghe 2004, ch. 3.3 and 5.1.6), which
+    is what makes every bound of this package true.
     """
 
     curvature = 0.0
-    polyhedral = True  # d is piecewise linear, so a relaxation is a linear program
+    polyhedral = True  # d is piecewise linear, so the relaxation is a linear program
 
     def __init__(self, weight: float, classes: int) -> None:
         self.weight, self.classes = weight, classes
@@ -28,28 +49,37 @@ class Distance(ABC):
         """(...,) weight * dist of residuals (..., C)."""
 
     @abstractmethod
-    def slack(self, y: FloatArray) -> FloatArray:
-        """(K,) how far y (C,) is inside each constraint."""
-
-    @abstractmethod
-    def normals(self, y: FloatArray, step: FloatArray) -> FloatArray:
-        """(K,) A step: how fast each slack shrinks along step (C,)."""
-
-    @abstractmethod
-    def pull(self, y: FloatArray, multipliers: FloatArray) -> FloatArray:
-        """(C,) A^T multipliers."""
-
-    @abstractmethod
-    def hessian(self, y: FloatArray, multipliers: FloatArray, slack: FloatArray) -> FloatArray:
-        """(C, C) A^T diag(multipliers / slack) A + sum of multipliers times the Hessians of -slack."""
-
-    @abstractmethod
     def inside(self, y: FloatArray, share: float = 1.0) -> FloatArray:
-        """A y (C,) of any size scaled or cut into Y, at most `share` of the way from 0 to its edge."""
+        """y (C,) cut or scaled into Y, at most `share` of the way from 0 to its edge."""
+
+    def edge(self, y: FloatArray) -> Edge:
+        """The constraints of Y at y."""
+        return Edge(len(y), np.empty(0))
 
     def conjugate(self, y: FloatArray) -> float:
         """What the bound pays for y: curvature / 2 |y|^2."""
         return self.curvature / 2 * float(y @ y)
+
+    def at_least(self, residuals: FloatArray) -> FloatArray:
+        """(...,) lower bounds of `value`, cheap to have for many residuals; here the values themselves."""
+        return self.value(residuals)
+
+
+class Box(Edge):
+    """|y| <= reach for every class."""
+
+    def __init__(self, y: FloatArray, reach: float) -> None:
+        super().__init__(len(y), np.concatenate([reach - y, reach + y]))
+
+    def normals(self, step: FloatArray) -> FloatArray:
+        return np.concatenate([step, -step])
+
+    def pull(self, multipliers: FloatArray) -> FloatArray:
+        return np.asarray(multipliers[: self.classes] - multipliers[self.classes :])
+
+    def hessian(self, multipliers: FloatArray) -> FloatArray:
+        ratio = multipliers / self.slack
+        return np.diag(ratio[: self.classes] + ratio[self.classes :])
 
 
 class L1(Distance):
@@ -62,25 +92,34 @@ class L1(Distance):
     def value(self, residuals: FloatArray) -> FloatArray:
         return np.asarray(self.weight * np.abs(residuals).sum(axis=-1))
 
-    def slack(self, y: FloatArray) -> FloatArray:
-        return np.concatenate([self.weight - y, self.weight + y])
-
-    def normals(self, y: FloatArray, step: FloatArray) -> FloatArray:
-        return np.concatenate([step, -step])
-
-    def pull(self, y: FloatArray, multipliers: FloatArray) -> FloatArray:
-        return np.asarray(multipliers[: self.classes] - multipliers[self.classes :])
-
-    def hessian(self, y: FloatArray, multipliers: FloatArray, slack: FloatArray) -> FloatArray:
-        ratio = multipliers / slack
-        return np.diag(ratio[: self.classes] + ratio[self.classes :])
-
     def inside(self, y: FloatArray, share: float = 1.0) -> FloatArray:
         return np.clip(y, -share * self.weight, share * self.weight)
 
+    def edge(self, y: FloatArray) -> Edge:
+        return Box(y, self.weight)
+
+
+class Ball(Edge):
+    """|y|_2 <= radius, written as (radius^2 - |y|^2) / (2 radius) >= 0."""
+
+    def __init__(self, y: FloatArray, radius: float) -> None:
+        norm = float(np.linalg.norm(y))
+        super().__init__(len(y), np.array([(radius - norm) * (radius + norm) / (2 * radius)]))
+        self.radius, self.outward = radius, y / radius
+
+    def normals(self, step: FloatArray) -> FloatArray:
+        return np.array([self.outward @ step])
+
+    def pull(self, multipliers: FloatArray) -> FloatArray:
+        return np.asarray(multipliers[0] * self.outward)
+
+    def hessian(self, multipliers: FloatArray) -> FloatArray:
+        curved = np.eye(self.classes) * (multipliers[0] / self.radius)
+        return np.asarray(curved + multipliers[0] / self.slack[0] * np.outer(self.outward, self.outward))
+
 
 class L2(Distance):
-    """weight * |s|_2; Y is the ball |y|_2 <= weight, written as (weight^2 - |y|^2) / (2 weight) >= 0.
+    """weight * |s|_2; Y is the ball |y|_2 <= weight.
 
     >>> float(L2(2.0, 2).value(np.array([3.0, -4.0])))
     10.0
@@ -91,24 +130,12 @@ class L2(Distance):
     def value(self, residuals: FloatArray) -> FloatArray:
         return np.asarray(self.weight * np.sqrt(np.square(residuals).sum(axis=-1)))
 
-    def slack(self, y: FloatArray) -> FloatArray:
-        norm = float(np.linalg.norm(y))
-        return np.array([(self.weight - norm) * (self.weight + norm) / (2 * self.weight)])
-
-    def normals(self, y: FloatArray, step: FloatArray) -> FloatArray:
-        return np.array([y @ step / self.weight])
-
-    def pull(self, y: FloatArray, multipliers: FloatArray) -> FloatArray:
-        return np.asarray(multipliers[0] * y / self.weight)
-
-    def hessian(self, y: FloatArray, multipliers: FloatArray, slack: FloatArray) -> FloatArray:
-        direction = y / self.weight
-        curved = np.eye(self.classes) * (multipliers[0] / self.weight)
-        return np.asarray(curved + multipliers[0] / slack[0] * np.outer(direction, direction))
-
     def inside(self, y: FloatArray, share: float = 1.0) -> FloatArray:
-        norm, most = float(np.linalg.norm(y)), share * self.weight
-        return y if norm <= most * (1 - 1e-14) else np.asarray(y * (most / norm * (1 - 1e-14)))
+        norm, most = float(np.linalg.norm(y)), share * self.weight * (1 - 1e-14)
+        return y if norm <= most else np.asarray(y * (most / norm))
+
+    def edge(self, y: FloatArray) -> Edge:
+        return Ball(y, self.weight)
 
 
 class L2Squared(Distance):
@@ -127,17 +154,5 @@ class L2Squared(Distance):
     def value(self, residuals: FloatArray) -> FloatArray:
         return np.asarray(self.weight * np.square(residuals).sum(axis=-1))
 
-    def slack(self, y: FloatArray) -> FloatArray:
-        return np.empty(0)
-
-    def normals(self, y: FloatArray, step: FloatArray) -> FloatArray:
-        return np.empty(0)
-
-    def pull(self, y: FloatArray, multipliers: FloatArray) -> FloatArray:
-        return np.zeros(self.classes)
-
-    def hessian(self, y: FloatArray, multipliers: FloatArray, slack: FloatArray) -> FloatArray:
-        return np.zeros((self.classes, self.classes))
-
     def inside(self, y: FloatArray, share: float = 1.0) -> FloatArray:
-        return y
+        return np.asarray(y * min(share, 1.0))

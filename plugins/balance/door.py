@@ -49,7 +49,7 @@ def check_rows(pool: Pool) -> None:
         if block.min() >= 0 and float(np.abs(sums - 1).max()) <= ROW_TOLERANCE:  # false for NaN
             return None
         fine = (np.abs(sums - 1) <= ROW_TOLERANCE) & (block.min(axis=1) >= 0)
-        return rows.start + int(np.argmin(fine))
+        return int(rows.start) + int(np.argmin(fine))
 
     bad = [row for row in pool.blocks(first_bad) if row is not None]
     if bad:
@@ -60,12 +60,14 @@ def check_rows(pool: Pool) -> None:
         )
 
 
-def check_ground(ground: FloatArray, classes: int) -> None:
-    """ValueError unless ground is (C, C), finite, symmetric, at least 0, and 0 on the diagonal."""
+def check_ground(ground: FloatArray, classes: int, price: float | None) -> None:
+    """ValueError unless ground is (C, C), finite, symmetric, 0 on the diagonal and above 0 elsewhere, price above 0."""
     if ground.shape != (classes, classes):
         raise ValueError(f"The ground distance has shape {ground.shape}; give ({classes}, {classes}), class by class.")
-    if not np.isfinite(ground).all() or ground.min() < 0:
-        raise ValueError("The ground distance holds a negative or infinite number; give finite distances of 0 or more.")
+    if price is not None and not (np.isfinite(price) and price > 0):
+        raise ValueError(f"The price of a missing label is {price}; give a finite number above 0.")
+    if not np.isfinite(ground).all() or (ground <= 0)[~np.eye(classes, dtype=bool)].any():
+        raise ValueError("The ground distance between two classes is not above 0; make two equal classes one.")
     if np.abs(np.diagonal(ground)).max() > 0 or not np.allclose(ground, ground.T, rtol=1e-9, atol=0):
         raise ValueError(
             "The ground distance is not symmetric with 0 on its diagonal; give a distance between classes."

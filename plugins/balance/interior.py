@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import os
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 import numpy as np
 from scipy.linalg import LinAlgError, cho_factor, cho_solve
 
-from plugins.balance.distances import Distance
+from plugins.balance.distances import Distance, Edge
 from plugins.contract import FloatArray
 
 STEP = 0.995  # share of the way to the edge that one step may go
 TINY = 1e-300
+PART = 2048  # rows at a time
+FEW = 10**8  # operations that are not worth a second thread
 PATIENCE = 12  # steps without progress: what is left is rounding
 
 
@@ -21,7 +25,6 @@ class Relaxed:
 
     z: FloatArray
     y: FloatArray
-    steps: int
 
 
 @dataclass
@@ -65,28 +68,29 @@ def relax(
     Each step eliminates everything but the C multipliers y and the threshold t (Wright 1997, ch. 11), whose matrix is
     P^T D P plus the Hessian of Y's constraints; so a step costs n C^2 and no more, whichever the distance.
     """
-    n, classes = probabilities.shape
+    n = len(probabilities)
     y = distance.inside(start, 0.9)
     point = _begin(probabilities, cost, budget, distance, y)
     best, best_gap = point, np.inf
-    step = stalled = 0
-    for step in range(1, most_steps + 1):
-        slack = distance.slack(point.y)
+    stalled = 0
+    for _ in range(most_steps):
+        edge = distance.edge(point.y)
+        slack = edge.slack
         if not slack.min(initial=1.0) > 0:
             break  # y has reached the edge, as far as float64 can tell
         gap = float(point.z @ point.low + point.left @ point.high + point.a @ slack)
-        away = target - probabilities.T @ point.z - distance.pull(point.y, point.a) - distance.curvature * point.y
-        worst = gap + float(distance.value(away))
+        away = target - probabilities.T @ point.z - edge.pull(point.a) - distance.curvature * point.y
+        worst = gap + float(np.abs(away).sum()) * (distance.weight + float(np.abs(point.y).max()))
         stalled = 0 if worst < 0.9 * best_gap else stalled + 1
         if worst < best_gap:
             best, best_gap = point, worst
         if worst <= tolerance or stalled == PATIENCE:
             break
         try:
-            point = _step(probabilities, cost, budget, distance, point, slack, away, gap / (2 * n + len(slack)))
+            point = _step(probabilities, cost, budget, distance, point, edge, away, gap / (2 * n + len(slack)))
         except LinAlgError:
             break
-    return Relaxed(_feasible(best.z, budget), best.y, step)
+    return Relaxed(_feasible(best.z, budget), best.y)
 
 
 def _begin(probabilities: FloatArray, cost: FloatArray, budget: int, distance: Distance, y: FloatArray) -> _Point:
@@ -96,7 +100,7 @@ def _begin(probabilities: FloatArray, cost: FloatArray, budget: int, distance: D
     spread = float(np.abs(reduced - t).mean()) + 1e-3 * (distance.weight + TINY)
     low, high = split(reduced - t, 0.3 * spread)
     z, left = high / (low + high), low / (low + high)
-    slack = distance.slack(y)
+    slack = distance.edge(y).slack
     mu = float(low @ z + high @ left) / (2 * n)
     return _Point(z, left, low, high, y, t, mu / slack)
 
@@ -118,17 +122,16 @@ def _step(
     budget: int,
     distance: Distance,
     at: _Point,
-    slack: FloatArray,
+    edge: Edge,
     away: FloatArray,
     mu: float,
 ) -> _Point:
     """One predictor and corrector step from `at`."""
-    left = at.left
+    left, slack = at.left, edge.slack
     theta = 1 / (at.low / at.z + at.high / left)
-    scaled = P * np.sqrt(theta)[:, None]
     inner = P.T @ theta
     corner = float(theta.sum())
-    matrix = scaled.T @ scaled + distance.hessian(at.y, at.a, slack)
+    matrix = gram(P, theta) + edge.hessian(at.a)
     matrix[np.diag_indices_from(matrix)] += distance.curvature + 1e-13 * (matrix.trace() / len(matrix) + corner)
     # The threshold is eliminated first: P 1 = 1 makes [P 1] short of one rank, which only Y's part makes up for.
     factor = cho_factor(matrix - np.outer(inner, inner) / corner, check_finite=False)
@@ -139,36 +142,56 @@ def _step(
         """The Newton direction to low*z = centre and so on; low, high, a: second order terms to take off."""
         rho = gradient - (centre - low) / at.z + (centre - high) / left
         push = (centre - a) / slack - at.a
-        right = away + P.T @ (theta * rho) - distance.pull(at.y, push)
+        right = away + P.T @ (theta * rho) - edge.pull(push)
         total = missing + float(theta @ rho)
         dy = cho_solve(factor, right - inner * (total / corner), check_finite=False)
         dt = (total - float(inner @ dy)) / corner
         dz = theta * (P @ dy + dt - rho)
-        da = push + at.a * distance.normals(at.y, dy) / slack
+        da = push + at.a * edge.normals(dy) / slack
         dlow = (centre - low - at.low * dz) / at.z - at.low
         dhigh = (centre - high + at.high * dz) / left - at.high
         return _Point(dz, -dz, dlow, dhigh, dy, dt, da)
 
     zero_n, zero_k = np.zeros_like(cost), np.zeros_like(slack)
     guess = towards(0.0, zero_n, zero_n, zero_k)
-    primal, dual = _lengths(distance, at, guess, slack)
+    primal, dual = _lengths(distance, at, guess, edge)
     ahead = at.moved(guess, primal, dual)
-    reached = float(ahead.z @ ahead.low + ahead.left @ ahead.high + ahead.a @ distance.slack(ahead.y))
+    reached = float(ahead.z @ ahead.low + ahead.left @ ahead.high + ahead.a @ distance.edge(ahead.y).slack)
     count = 2 * len(cost) + len(slack)
     centre = mu * min(1.0, max(reached / (mu * count), 0.0)) ** 3
-    move = towards(centre, guess.z * guess.low, -guess.z * guess.high, -guess.a * distance.normals(at.y, guess.y))
-    primal, dual = _lengths(distance, at, move, slack)
+    move = towards(centre, guess.z * guess.low, -guess.z * guess.high, -guess.a * edge.normals(guess.y))
+    primal, dual = _lengths(distance, at, move, edge)
     return at.moved(move, STEP * primal, STEP * dual)
 
 
-def _lengths(distance: Distance, at: _Point, move: _Point, slack: FloatArray) -> tuple[float, float]:
+def gram(rows: FloatArray, weights: FloatArray) -> FloatArray:
+    """(C, C) rows^T diag(weights) rows of (n, C) rows, in parts whose order no number of threads can change.
+
+    >>> gram(np.array([[1.0, 0.0], [1.0, 2.0]]), np.array([3.0, 1.0]))
+    array([[4., 2.],
+           [2., 4.]])
+    """
+
+    def part(start: int) -> FloatArray:
+        scaled = rows[start : start + PART] * np.sqrt(weights[start : start + PART])[:, None]
+        return np.asarray(scaled.T @ scaled)
+
+    starts = range(0, len(rows), PART)
+    if len(rows) * rows.shape[1] ** 2 < FEW:
+        return np.asarray(sum(map(part, starts)))
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
+        return np.asarray(sum(pool.map(part, starts)))
+
+
+def _lengths(distance: Distance, at: _Point, move: _Point, edge: Edge) -> tuple[float, float]:
     """How far, at most 1 / STEP, shares and Y's multipliers may go, and the others, before something reaches 0."""
     primal = min(_reach(at.z, move.z), _reach(at.left, move.left), _reach(at.a, move.a))
     dual = min(_reach(at.low, move.low), _reach(at.high, move.high))
-    dual = min(dual, _reach(slack, -distance.normals(at.y, move.y)))
+    dual = min(dual, _reach(edge.slack, -edge.normals(move.y)))
     if not distance.polyhedral:
         primal = dual = min(primal, dual)
-        while len(slack) and float(distance.slack(at.y + dual * STEP * move.y).min()) <= 1e-4 * float(slack.min()):
+        floor = 1e-4 * float(edge.slack.min(initial=0.0))
+        while float(distance.edge(at.y + dual * STEP * move.y).slack.min(initial=1.0)) <= floor:
             primal = dual = 0.7 * dual
     return primal, dual
 

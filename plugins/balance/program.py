@@ -10,20 +10,30 @@ import numpy as np
 from threadpoolctl import threadpool_info, threadpool_limits  # type: ignore[import-untyped]  # it has no stubs
 
 from plugins.balance import door
-from plugins.balance.distances import L1, L2, NAMES, Distance, L2Squared
+from plugins.balance.distances import L1, L2, Distance, L2Squared
 from plugins.balance.pool import Pool
 from plugins.balance.relaxation import Relaxation, solve_relaxation, split
-from plugins.balance.swaps import descend
+from plugins.balance.swaps import BoolArray, descend
+from plugins.balance.wasserstein import Wasserstein
 from plugins.contract import FloatArray, IntArray
 from plugins.evidence import uniform_by_id
+
+BANDS = (400, 2000)  # items about the threshold that are exchanged for each other, first few, then more
+LOOKS = 20_000  # at exchanges for one item
+TINY = 1e-12  # an objective that counts as 0
+EQUAL = 1e-12  # a gap that is rounding
+
+
+DISTANCES = ("l1", "l2", "l2_squared", "wasserstein")
 
 
 @dataclass(frozen=True)
 class Solution:
     """selected: (b,) positions, cheapest first. objective: cost + weight * distance. bound: no batch is below it.
 
-    gap: (objective - bound) / |objective|, 0 when they agree to rounding. counts: (C,) P^T z, what is expected of each
-    class. distance: the unweighted distance of counts to the target. multipliers: (C,), to start a similar program.
+    gap: (objective - bound) / |objective|, and 0 when they agree up to rounding (1e-12). counts: (C,) P^T z, how many
+    of each class are expected. distance: of counts to the target, without the weight. multipliers: (C,), a start for a
+    similar program. seconds: wall clock.
     """
 
     selected: IntArray
@@ -45,6 +55,7 @@ def solve(
     *,
     distance: str = "l1",
     ground: FloatArray | None = None,
+    price: float | None = None,
     ties: FloatArray | None = None,
     time_limit: float | None = None,
     seed: int = 0,
@@ -52,66 +63,101 @@ def solve(
 ) -> Solution:
     """min cost.z + weight * dist(target, P^T z)  s.t.  1^T z = b, z in {0, 1}^N  (thesis Eq. 4.8).
 
-    probabilities: (N, C), rows sum to 1; float32 is read where it lies, never copied whole. cost: (N,), lower is more
-    wanted. target: (C,) Omega >= 0. A budget above N takes all. distance: one of l1, l2, l2_squared.
+    probabilities: (N, C), rows sum to 1; read where they lie, in blocks, a memory map too. cost: (N,), lower is more
+    wanted. target: (C,), Omega >= 0. budget: b; all N are taken if it is larger. distance: one of DISTANCES; for
+    "wasserstein" give ground (C, C), and optionally the price of a label that is missing or too many. ties: (N,), of
+    equal items the smaller goes first; by default drawn by seed and position, so give keys of the items where the
+    pool's order must not matter. time_limit: seconds after which the best batch so far is returned with its gap.
+    start: (C,) multipliers of a similar program. ValueError names the first thing that is wrong with the input.
+
+    The relaxation is solved to a proof (`relaxation`), its few fractions are rounded, exchanges improve the batch
+    (`swaps`), and a small program is searched until its optimum is certain (`branching`).
+
+    >>> P = np.array([[0.9, 0.1], [0.8, 0.2], [0.1, 0.9], [0.2, 0.8]])
+    >>> answer = solve(P, np.array([-0.9, -0.8, -0.2, -0.1]), np.array([1.0, 1.0]), budget=2, weight=1.0)
+    >>> answer.selected.tolist(), answer.counts.tolist(), answer.gap
+    ([0, 2], [1.0, 1.0], 0.0)
     """
     began = time.perf_counter()
-    P, cost, target = (
-        np.asarray(probabilities),
-        np.asarray(cost, dtype=np.float64),
-        np.asarray(target, dtype=np.float64),
-    )
-    n = len(P)
-    keys = uniform_by_id(np.arange(n), seed) if ties is None else np.asarray(ties, dtype=np.float64)
-    door.check_shapes(P, cost, target, keys)
+    P, wanted = np.asarray(probabilities), np.asarray(target, dtype=np.float64)
+    costs = np.asarray(cost, dtype=np.float64)
+    keys = uniform_by_id(np.arange(len(P)), seed) if ties is None else np.asarray(ties, dtype=np.float64)
+    door.check_shapes(P, costs, wanted, keys)
     door.check_numbers(budget, weight, time_limit)
-    b = min(budget, n)
+    measure = make_distance(distance, weight, len(wanted), ground, price)
     threads = max((library["num_threads"] for library in threadpool_info() if library["user_api"] == "blas"), default=1)
     with threadpool_limits(1, user_api="blas"):  # blocks run side by side; BLAS threads would wait for each other
-        pool = Pool(P, cost, keys, threads)
+        pool = Pool(P, costs, keys, threads)
         door.check_rows(pool)
-        measure = make_distance(distance, weight or 1.0, len(target), ground)
-        if weight == 0 or b in (0, n):
-            selected = cheapest(pool, b)
-            bound, y = -np.inf, np.zeros(len(target))
-        else:
-            relaxation = solve_relaxation(pool, target, b, measure, start)
-            selected, bound, y = _rounded(pool, target, b, measure, relaxation), relaxation.bound, relaxation.y
-        selected = selected[np.lexsort((keys[selected], cost[selected]))]
+        program = Program(pool, wanted, min(budget, len(P)), measure)
+        deadline = began + time_limit if time_limit is not None else np.inf
+        selected, bound, y = program.batch(deadline, start) if weight > 0 else program.cheapest()
+        selected = selected[np.lexsort((keys[selected], costs[selected]))]
         counts = pool.total(selected)
-        apart = float(measure.value(target - counts)) / (weight or 1.0)
-        objective = fsum(cost[selected]) + weight * apart
-    bound = objective if bound == -np.inf else min(bound, objective)
-    gap = (objective - bound) / max(abs(objective), 1e-12)
-    gap = gap if gap > 1e-12 else 0.0
-    return Solution(selected, objective, bound, gap, counts, apart, y, time.perf_counter() - began)
+        value = float(measure.value(wanted - counts))
+    objective = fsum(costs[selected]) + (value if weight > 0 else 0.0)
+    bound = min(bound, objective)
+    gap = (objective - bound) / max(abs(objective), TINY)
+    apart = value / measure.weight
+    took = time.perf_counter() - began
+    return Solution(selected, objective, bound, gap if gap > EQUAL else 0.0, counts, apart, y, took)
 
 
-def make_distance(name: str, weight: float, classes: int, ground: FloatArray | None = None) -> Distance:
-    """The distance of that name, times weight > 0; ValueError when there is none."""
-    if name == "l1":
-        return L1(weight, classes)
-    if name == "l2":
-        return L2(weight, classes)
-    if name == "l2_squared":
-        return L2Squared(weight, classes)
-    raise ValueError(f"Unknown distance '{name}'. Available: {', '.join(NAMES)}.")
+def make_distance(
+    name: str, weight: float, classes: int, ground: FloatArray | None = None, price: float | None = None
+) -> Distance:
+    """The distance of that name times weight (1 where that is 0); ValueError on an unknown one or a bad ground."""
+    weight = weight or 1.0
+    if name == "wasserstein":
+        if ground is None:
+            raise ValueError("The distance 'wasserstein' needs ground distances between classes; give ground (C, C).")
+        ground = np.asarray(ground, dtype=np.float64)
+        door.check_ground(ground, classes, price)
+        return Wasserstein(weight, ground, price)
+    known: dict[str, type[L1] | type[L2] | type[L2Squared]] = {"l1": L1, "l2": L2, "l2_squared": L2Squared}
+    if name not in known:
+        raise ValueError(f"Unknown distance '{name}'. Available: {', '.join(DISTANCES)}.")
+    return known[name](weight, classes)
 
 
-def cheapest(pool: Pool, budget: int) -> IntArray:
-    """(b,) the items of least cost, of equals those with the smallest tie."""
-    return np.lexsort((pool.ties, pool.cost))[:budget]
+@dataclass(frozen=True)
+class Program:
+    """One program whose parts were looked at: b <= N items of the pool against (C,) target."""
 
+    pool: Pool
+    target: FloatArray
+    budget: int
+    distance: Distance
 
-def _rounded(pool: Pool, target: FloatArray, budget: int, distance: Distance, known: Relaxation) -> IntArray:
-    few = budget - len(known.inside)
-    order = np.lexsort((pool.ties[known.core], -known.shares))
-    first = np.concatenate([known.inside, known.core[order[:few]]])
-    taken = np.zeros(len(pool), dtype=bool)
-    taken[first] = True
-    near = split(known.reduced, pool.ties, budget, max(200, 4 * len(target))).core
-    rows = pool.rows(near)
-    residual = target - pool.total(first)
-    chosen, _ = descend(rows, pool.cost[near], taken[near], residual, distance, 20_000)
-    taken[near] = chosen
-    return np.flatnonzero(taken)
+    def cheapest(self) -> tuple[IntArray, float, FloatArray]:
+        """The batch of least cost, which is the optimum where balance counts for nothing or there is no choice."""
+        selected = np.lexsort((self.pool.ties, self.pool.cost))[: self.budget]
+        return selected, np.inf, np.zeros(len(self.target))
+
+    def batch(self, deadline: float, start: FloatArray | None) -> tuple[IntArray, float, FloatArray]:
+        """Selected positions, what no batch is below, and multipliers. deadline: of time.perf_counter."""
+        if self.budget in (0, len(self.pool)):
+            return self.cheapest()
+        known = solve_relaxation(self.pool, self.target, self.budget, self.distance, start, deadline=deadline)
+        taken = self._rounded(known)
+        for size in BANDS:
+            if time.perf_counter() < deadline:
+                self._improve(taken, known, size, deadline)
+        return np.flatnonzero(taken), known.bound, known.y
+
+    def _rounded(self, known: Relaxation) -> BoolArray:
+        """(N,) bool: what the relaxation fixed, and of its core the largest shares."""
+        few = self.budget - len(known.inside)
+        order = np.lexsort((self.pool.ties[known.core], -known.shares))
+        taken = np.zeros(len(self.pool), dtype=bool)
+        taken[known.inside] = True
+        taken[known.core[order[:few]]] = True
+        return taken
+
+    def _improve(self, taken: BoolArray, known: Relaxation, size: int, deadline: float) -> None:
+        """Exchanges among the `size` items nearest to the threshold, and those that stand on its wrong side."""
+        near = split(known.reduced, self.pool.ties, self.budget, size).core
+        residual = self.target - self.pool.total(np.flatnonzero(taken))
+        taken[near] = descend(
+            self.pool.rows(near), self.pool.cost[near], taken[near], residual, self.distance, LOOKS, deadline
+        )

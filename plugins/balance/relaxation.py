@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from dataclasses import dataclass
 from math import fsum
 
@@ -35,7 +36,6 @@ class Relaxation:
     inside: IntArray
     value: float
     bound: float
-    passes: int
 
 
 @dataclass(frozen=True)
@@ -73,13 +73,15 @@ def solve_relaxation(
     distance: Distance,
     start: FloatArray | None = None,
     tolerance: float = 1e-9,
+    deadline: float = np.inf,
 ) -> Relaxation:
     """Shares and multipliers whose values differ by at most `tolerance` of the objective, 0 < b < N.
 
     start: (C,) multipliers near the optimum, if known; otherwise they come from parts of the pool, each COARSER times
     smaller than the next, whose budget and target are scaled down. A pass over the pool prices every item with the
     multipliers at hand; the items about the threshold, with the rest fixed in or out, are solved to optimality and
-    give the next multipliers. The rest's own bound says when nothing fixed was fixed wrongly; until then the core grows.
+    give the next multipliers. Their bound over all items says when nothing was fixed wrongly; until then the core
+    grows.
     """
     classes = len(target)
     size = max(SMALLEST, CORE * classes)
@@ -94,7 +96,7 @@ def solve_relaxation(
     reduced = pool.reduced(y)
     best_value, best_bound = np.inf, lower_bound(reduced, target, budget, distance, y)
     best = y, reduced
-    for passes in range(1, MOST_PASSES + 1):
+    for _ in range(MOST_PASSES):
         y, core, inside, shares, value = _round(pool, reduced, target, budget, distance, best[0], size, tolerance / 10)
         before = best_value - best_bound
         if value < best_value:
@@ -102,11 +104,11 @@ def solve_relaxation(
         best, best_bound = _best_between((*best, best_bound), y, pool.reduced(y), target, budget, distance)
         y, reduced = best
         gap = best_value - best_bound
-        if gap <= tolerance * max(abs(best_value), 1e-9):
+        if gap <= tolerance * max(abs(best_value), 1e-9) or time.perf_counter() > deadline:
             break
         if gap > before / 10:
             size *= 2
-    return Relaxation(y, reduced, *primal, best_value, min(best_bound, best_value), passes)
+    return Relaxation(y, reduced, *primal, best_value, min(best_bound, best_value))
 
 
 def parts(n: int, smallest: int) -> list[int]:
@@ -137,7 +139,7 @@ def _round(
     rows, costs = pool.rows(halves.core), pool.cost[halves.core]
     wanted = target - pool.total(halves.inside)
     fixed = fsum(pool.cost[halves.inside])
-    scale = abs(fixed) + float(np.abs(costs).sum()) / 2 + float(distance.value(wanted))
+    scale = abs(fixed) + float(np.abs(costs).sum()) / 2 + float(np.abs(y) @ np.abs(wanted))
     found = relax(rows, costs, wanted, budget - len(halves.inside), distance, y, tolerance * max(scale, 1e-9))
     value = fixed + float(costs @ found.z + distance.value(wanted - found.z @ rows))
     return distance.inside(found.y), halves.core, halves.inside, found.z, value
@@ -182,8 +184,8 @@ def _best_between(
 def lower_bound(reduced: FloatArray, target: FloatArray, budget: int, distance: Distance, y: FloatArray) -> float:
     """y.target - conjugate(y) + the sum of the b smallest reduced costs, less what rounding may have added.
 
-    By weak duality no z with 1^T z = b and 0 <= z <= 1 has a lower objective, whichever y in Y. A reduced cost is off by
-    at most (C + 2) u (|y|_max + |r|), u = 2^-53 (Higham 2002, ch. 3), and a sum of b of them by b times that.
+    By weak duality no z with 1^T z = b and 0 <= z <= 1 has a lower objective, whichever y in Y. A reduced cost is off
+    by at most (C + 2) u (|y|_max + |r|), u = 2^-53 (Higham 2002, ch. 3), and a sum of b of them by b times that.
     """
     smallest = np.partition(reduced, budget - 1)[:budget] if budget else reduced[:0]
     largest = float(np.abs(smallest).max(initial=0.0))

@@ -2,34 +2,47 @@
 
 from __future__ import annotations
 
+import time
+
 import numpy as np
+from numpy.typing import NDArray
 
 from plugins.balance.distances import Distance
 from plugins.contract import FloatArray
 
+BoolArray = NDArray[np.bool_]
+
 
 def descend(
-    rows: FloatArray, cost: FloatArray, chosen: FloatArray, residual: FloatArray, distance: Distance, most: int
-) -> tuple[FloatArray, FloatArray]:
+    rows: FloatArray,
+    cost: FloatArray,
+    chosen: BoolArray,
+    residual: FloatArray,
+    distance: Distance,
+    most: int,
+    deadline: float = np.inf,
+) -> BoolArray:
     """Exchanges of a chosen item for another one until none lowers the objective, or `most` were looked at.
 
     rows: (k, C), cost: (k,), chosen: (k,) bool, residual: (C,) wanted minus got. Each look takes one chosen item out
-    and puts the best of all others in: k C operations. Returns chosen and residual.
+    and puts the best of all others in: k C operations. deadline: of time.perf_counter. Returns chosen (k,).
     """
     chosen, residual = chosen.copy(), residual.copy()
     looked = quiet = 0
     now = float(distance.value(residual))
-    while quiet < int(chosen.sum()) and looked < most:
+    least = 1e-12 * max(1.0, abs(now))
+    while quiet < int(chosen.sum()) and looked < most and time.perf_counter() < deadline:
         for out in np.flatnonzero(chosen):
             others = np.flatnonzero(~chosen)
             without = residual + rows[out]
-            values = cost[others] + distance.value(without - rows[others])
+            values = cost[others] + distance.at_least(without - rows[others])
             best = int(values.argmin())
-            looked += 1
-            if values[best] - cost[out] < now - 1e-12 * max(1.0, abs(now)):
-                chosen[out], chosen[others[best]] = False, True
-                residual = without - rows[others[best]]
-                now, quiet = float(distance.value(residual)), 0
-            else:
-                quiet += 1
-    return chosen, residual
+            quiet, looked = quiet + 1, looked + 1
+            if values[best] - cost[out] >= now - least:
+                continue
+            into = others[best]
+            value = float(distance.value(without - rows[into]))
+            if cost[into] + value - cost[out] < now - least:
+                chosen[out], chosen[into] = False, True
+                residual, now, quiet = without - rows[into], value, 0
+    return chosen
