@@ -24,6 +24,7 @@ DEVIATION = np.array([1.0, 0.3, 1.5, 0.3, 2.0, 3.0, 2.0])
 LOWEST_SUPPORT = (
     0.4  # of the better half of a video's boxes; below, objects move too far between frames for links to tell
 )
+ENOUGH = 10  # better boxes, from which that is concluded
 SURROUNDINGS = 5  # times k frames on either side, with which a frame's number of objects is compared
 DEFICIT = 0.5  # of the objects that a frame has fewer than its surroundings, the share that is counted as missed
 
@@ -55,17 +56,19 @@ class Beliefs:
 
 
 def unsupported(clip: Clip, video: IntArray, z: FloatArray, support: FloatArray) -> NDArray[np.bool_]:
-    """(F,) frames of videos in which links say nothing: better boxes (z > 0) have a mean support below LOWEST_SUPPORT.
+    """(F,) frames of videos in which links say nothing.
 
-    video: (F,) index of each frame's video. A video without a pair of neighbouring frames has no links either.
+    Those with ENOUGH or more better boxes (z >= 0) whose mean support is below LOWEST_SUPPORT, and those without a box
+    that has a neighbour frame.
+
+    video: (F,) index of each frame's video.
     """
-    there = (clip.neighbours >= 0).any(axis=1)[clip.frame]
-    rows = np.flatnonzero((z > 0) & there)
-    of = video[clip.frame[rows]]
-    count = int(video.max(initial=-1)) + 1
-    total, number = totals(of, support[rows], count), np.bincount(of, minlength=count)
-    mean = total / np.maximum(number, 1)  # 0 where there is none
-    return np.asarray(mean[video] < LOWEST_SUPPORT)
+    there = (clip.neighbours >= 0).sum(axis=1)[clip.frame]
+    count, of = int(video.max(initial=-1)) + 1, video[clip.frame]
+    able, better = (there > 0).astype(np.float64), ((there > 0) & (z >= 0)).astype(np.float64)
+    total, number = totals(of, better * support, count), totals(of, better, count)
+    slow = (number >= ENOUGH) & (total < LOWEST_SUPPORT * number)
+    return np.asarray(slow[video] | (totals(of, able, count) == 0)[video])
 
 
 def believe(

@@ -98,7 +98,7 @@ class Detections:
 
 
 def _refuse_what_is_not_finite(name: str, column: FloatArray) -> None:
-    bad = np.flatnonzero(~np.isfinite(column.reshape(len(column), -1)).all(axis=1))
+    bad = np.flatnonzero(~np.isfinite(column).all(axis=tuple(range(1, column.ndim))))
     if bad.size:
         raise ValueError(
             f"{bad.size} of {len(column)} values of `{name}` are not finite (first: box {bad[0]}); see the detector."

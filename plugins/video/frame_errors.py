@@ -75,6 +75,9 @@ def as_given(
     wrong = np.full(k, np.nan)
     wrong[clip.box_rows] = labels[0]
     linked, there = np.zeros((2, k), dtype=np.int64)
+    dropped = int(detections.dropped.sum())
+    if dropped:
+        notes = (*notes, f"{dropped} of {k} boxes have no area inside their image and were left out.")
     linked[clip.box_rows] = links.linked.sum(axis=1)
     there[clip.box_rows] = (clip.neighbours >= 0).sum(axis=1)[clip.frame]
     return FrameErrors(

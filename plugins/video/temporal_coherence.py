@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from plugins.contract import FloatArray, IntArray
-from plugins.video.calibrated import Beliefs, Calibration, believe, learned
+from plugins.video.calibrated import Calibration, believe, learned
 from plugins.video.candidates import find_candidates
 from plugins.video.clip import Clip, sorted_clip
 from plugins.video.detections import Detections
@@ -116,7 +116,7 @@ def _calibrated(
         (false, missed),
         (1 - beliefs.right, beliefs.miss),
         known,
-        _notes(detections, video, beliefs),
+        _notes(video, beliefs.by_score),
     )
 
 
@@ -142,14 +142,8 @@ def _rows_of(tracked: FloatArray, clip: Clip, k: int) -> FloatArray:
     return np.asarray(tracked[clip.box_rows], dtype=np.float64)
 
 
-def _notes(detections: Detections, video: IntArray, beliefs: Beliefs) -> tuple[str, ...]:
-    notes = []
-    alone, dropped = len(np.unique(video[beliefs.by_score])), int(detections.dropped.sum())
-    if alone:
-        count = len(np.unique(video))
-        notes.append(
-            f"{alone} of {count} videos are judged by scores alone: too few boxes find themselves in the next frames."
-        )
-    if dropped:
-        notes.append(f"{dropped} of {len(detections)} boxes have no area inside their image and were left out.")
-    return tuple(notes)
+def _notes(video: IntArray, by_score: NDArray[np.bool_]) -> tuple[str, ...]:
+    alone, count = len(np.unique(video[by_score])), len(np.unique(video))
+    if not alone:
+        return ()
+    return (f"{alone} of {count} videos are judged by scores alone: too few boxes find themselves in the next frames.",)
