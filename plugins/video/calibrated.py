@@ -31,7 +31,7 @@ DEFICIT = 0.5  # of the objects that a frame has fewer than its surroundings, th
 
 @dataclass(frozen=True)
 class Calibration:
-    """Ranks of scores, and coefficients (7,) for videos with links and for those judged by score alone."""
+    """Ranks of scores, and coefficients (7,) for frames with links and for those judged by score alone."""
 
     ranks: ScoreRanks
     coefficients: FloatArray = field(default_factory=WITH_LINKS.copy)
@@ -43,7 +43,7 @@ class Beliefs:
     """What calibrated mode believes about a clip, in the clip's order.
 
     right: (K,) probability that a box is right. miss: (M,) probability that a candidate is a missed object.
-    false_positives, false_negatives: (F,) expected. by_score: (F,) frames of videos judged by score alone. design:
+    false_positives, false_negatives: (F,) expected. by_score: (F,) frames judged by score alone. design:
     (K, 7).
     """
 
@@ -55,24 +55,32 @@ class Beliefs:
     design: FloatArray
 
 
-def unsupported(clip: Clip, video: IntArray, z: FloatArray, support: FloatArray) -> NDArray[np.bool_]:
-    """(F,) frames of videos in which links say nothing.
+def unsupported(
+    clip: Clip, video: IntArray, z: FloatArray, support: FloatArray, slow: bool | None = None
+) -> NDArray[np.bool_]:
+    """(F,) frames of which links say nothing: those without a neighbour, and those of videos that are too slow.
 
-    Those with ENOUGH or more better boxes (z >= 0) whose mean support is below LOWEST_SUPPORT, and those without a box
-    that has a neighbour frame.
-
-    video: (F,) index of each frame's video.
+    video: (F,) index of each frame's video. slow: whether all are, or None: those with ENOUGH or more better boxes
+    (z >= 0) whose mean support is below LOWEST_SUPPORT.
     """
-    there = (clip.neighbours >= 0).sum(axis=1)[clip.frame]
+    there = (clip.neighbours >= 0).sum(axis=1)
+    if slow is not None:
+        return np.asarray((there == 0) | slow)
     count, of = int(video.max(initial=-1)) + 1, video[clip.frame]
-    able, better = (there > 0).astype(np.float64), ((there > 0) & (z >= 0)).astype(np.float64)
+    better = ((there[clip.frame] > 0) & (z >= 0)).astype(np.float64)
     total, number = totals(of, better * support, count), totals(of, better, count)
-    slow = (number >= ENOUGH) & (total < LOWEST_SUPPORT * number)
-    return np.asarray(slow[video] | (totals(of, able, count) == 0)[video])
+    too_slow = (number >= ENOUGH) & (total < LOWEST_SUPPORT * number)
+    return np.asarray(too_slow[video] | (there == 0))
 
 
 def believe(
-    clip: Clip, links: Links, candidates: Candidates, shown: NDArray[np.bool_], video: IntArray, known: Calibration
+    clip: Clip,
+    links: Links,
+    candidates: Candidates,
+    shown: NDArray[np.bool_],
+    video: IntArray,
+    known: Calibration,
+    slow: bool | None = None,
 ) -> Beliefs:
     """P(right) = sigmoid(b . features), and per frame the sums of what follows from it.
 
@@ -82,7 +90,7 @@ def believe(
     """
     z = known.ranks.logits(clip.score, clip.label)
     design = features(clip, links, z)
-    by_score = unsupported(clip, video, z, design[:, 2])
+    by_score = unsupported(clip, video, z, design[:, 2], slow)
     trusted = design @ known.coefficients
     alone = design @ known.score_alone
     right = scipy.special.expit(np.where(by_score[clip.frame], alone, trusted))
@@ -120,7 +128,7 @@ def around(values: FloatArray, run: IntArray, reach: int) -> FloatArray:
 def learned(known: Calibration, design: FloatArray, wrong: FloatArray, by_score: NDArray[np.bool_]) -> Calibration:
     """The calibration after people judged boxes: MAP of both sets of coefficients, each from the videos it is for.
 
-    design: (K, 7). wrong: (K,) 1, 0, or NaN where nobody said. by_score: (K,) boxes of videos judged by score alone;
+    design: (K, 7). wrong: (K,) 1, 0, or NaN where nobody said. by_score: (K,) boxes judged by score alone;
     there labels may also bring the links back.
     """
     said, y = ~np.isnan(wrong), 1 - wrong

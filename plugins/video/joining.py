@@ -11,6 +11,7 @@ import numpy as np
 from plugins.contract import FloatArray, IntArray
 from plugins.video.boxes import overlaps
 
+BLOCK = 8192  # boxes that are looked up at once; what is computed of them stays in the cache
 ROUNDING = 1e-3  # px by which a window is widened
 
 
@@ -44,6 +45,15 @@ class Joiner:
         """
         if not 0 < iou < 1:
             raise ValueError(f"The IoU threshold is {iou}; give a number between 0 and 1.")
+        blocks = [slice(start, start + BLOCK) for start in range(0, max(len(box), 1), BLOCK)]
+        parts = [self._block(box[rows], frame[rows], label[rows], iou) for rows in blocks]
+        query, found, shared = (np.concatenate(column) for column in zip(*parts, strict=True))
+        query += np.repeat(np.arange(len(blocks)) * BLOCK, [len(part[0]) for part in parts])
+        return query, found, shared
+
+    def _block(
+        self, box: FloatArray, frame: IntArray, label: IntArray, iou: float
+    ) -> tuple[IntArray, IntArray, FloatArray]:
         centre = (box[:, 0] + box[:, 2]) / 2
         reach = (box[:, 2] - box[:, 0]) * ((1 - iou) / (2 * iou)) + ROUNDING
         first = np.searchsorted(self._keys, self._key(frame, label, centre - reach))

@@ -38,6 +38,7 @@ def estimate_errors(
     shown: NDArray[np.bool_] | None = None,
     verdicts: Verdicts | None = None,
     calibration: Calibration | None = None,
+    slow: bool | None = None,
     pairwise: int = 1,
     ties: bool = True,
     solver: Solver | None = None,
@@ -48,9 +49,10 @@ def estimate_errors(
     (in the order -k, ..., -1, 1, ..., k), NaN where there is no such frame. stride: usual step between frame numbers;
     each video's median if None. shown: (K,) boxes that are displayed and can be wrong, all if None; keep the low scores
     too, calibrated mode uses them. verdicts: what people found on the frames they labeled. calibration: of an earlier
-    call; its ranks are used, and its coefficients are the prior of new verdicts. pairwise, ties, solver: thesis mode,
-    as in `best_labels`; 2 is the effective weight of the published code, and ties True means that what could be either
-    is an object.
+    call; its ranks are used, and its coefficients are the prior of new verdicts. slow: whether frames lie too far apart
+    in time for links to tell, so that scores alone do; if None each video shows it. pairwise, ties, solver: thesis
+    mode, as in `best_labels`; 2 is the effective weight of the published code, and ties True means that what could be
+    either is an object.
     """
     if mode not in ("calibrated", "thesis"):
         raise ValueError(f"Unknown mode '{mode}'. Available: calibrated, thesis.")
@@ -68,7 +70,7 @@ def estimate_errors(
     if mode == "thesis":
         return _thesis(detections, found, judged, best_cut(found, pairwise, ties, solver))
     known = calibration or Calibration(ScoreRanks.of([(clip.score, clip.label)]))
-    return _calibrated(detections, found, judged, verdicts, known)
+    return _calibrated(detections, found, judged, verdicts, known, slow)
 
 
 def best_cut(found: Found, pairwise: int, ties: bool, solver: Solver | None) -> tuple[FloatArray, FloatArray]:
@@ -95,17 +97,22 @@ def _thesis(
 
 
 def _calibrated(
-    detections: Detections, found: Found, judged: NDArray[np.bool_], verdicts: Verdicts | None, known: Calibration
+    detections: Detections,
+    found: Found,
+    judged: NDArray[np.bool_],
+    verdicts: Verdicts | None,
+    known: Calibration,
+    slow: bool | None,
 ) -> FrameErrors:
     clip = found.clip
     video = np.unique(np.asarray(detections.frames.video), return_inverse=True)[1][clip.frame_rows]
     shown = judged[clip.box_rows]
-    beliefs = believe(clip, found.links, found.candidates, shown, video, known)
+    beliefs = believe(clip, found.links, found.candidates, shown, video, known, slow)
     false, missed = beliefs.false_positives, beliefs.false_negatives
     if verdicts is not None:
         _check(verdicts, detections)
         known = learned(known, beliefs.design, verdicts.wrong[clip.box_rows], beliefs.by_score[clip.frame])
-        beliefs = believe(clip, found.links, found.candidates, shown, video, known)
+        beliefs = believe(clip, found.links, found.candidates, shown, video, known, slow)
         false = _beside(clip, beliefs.false_positives, verdicts.false_positives)
         missed = _beside(clip, beliefs.false_negatives, verdicts.missed)
     return as_given(
@@ -143,7 +150,9 @@ def _rows_of(tracked: FloatArray, clip: Clip, k: int) -> FloatArray:
 
 
 def _notes(video: IntArray, by_score: NDArray[np.bool_]) -> tuple[str, ...]:
-    alone, count = len(np.unique(video[by_score])), len(np.unique(video))
-    if not alone:
+    if not by_score.any():
         return ()
-    return (f"{alone} of {count} videos are judged by scores alone: too few boxes find themselves in the next frames.",)
+    count, those, videos = int(by_score.sum()), len(np.unique(video[by_score])), len(np.unique(video))
+    return (
+        f"{count} frames in {those} of {videos} videos are judged by scores alone: the frames around say too little.",
+    )
