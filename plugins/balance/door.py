@@ -72,3 +72,9 @@ def check_ground(ground: FloatArray, classes: int, price: float | None) -> None:
         raise ValueError(
             "The ground distance is not symmetric with 0 on its diagonal; give a distance between classes."
         )
+
+
+def check_start(start: FloatArray, classes: int) -> None:
+    """ValueError unless start is (C,) and finite."""
+    if start.shape != (classes,) or not np.isfinite(start).all():
+        raise ValueError(f"The start has shape {start.shape}; give ({classes},) finite multipliers, or None.")

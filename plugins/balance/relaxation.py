@@ -13,7 +13,10 @@ from plugins.balance.interior import relax
 from plugins.balance.pool import Pool
 from plugins.contract import FloatArray, IntArray
 
-SMALLEST, CORE = 400, 12  # items about the threshold: at least, and for each class
+SMALLEST, CORE, LARGEST = 400, 12, 2000  # items about the threshold: at least, for each class; 2 C more than that
+LOOSE = 1e-6  # of the objective: the precision of an early core
+ENOUGH, PATIENCE = 1e-6, 2  # slow passes that end the search when what is left of the objective is less
+TINY = 1e-9  # an objective that counts as 0
 MOST_PASSES = 30
 LINE = 5  # steps of a search between two multipliers
 COARSER = 8  # each level has this many times fewer items
@@ -72,7 +75,7 @@ def solve_relaxation(
     budget: int,
     distance: Distance,
     start: FloatArray | None = None,
-    tolerance: float = 1e-9,
+    tolerance: float = 1e-8,
     deadline: float = np.inf,
 ) -> Relaxation:
     """Shares and multipliers whose values differ by at most `tolerance` of the objective, 0 < b < N.
@@ -83,32 +86,38 @@ def solve_relaxation(
     give the next multipliers. Their bound over all items says when nothing was fixed wrongly; until then the core
     grows.
     """
-    classes = len(target)
-    size = max(SMALLEST, CORE * classes)
-    y = np.zeros(classes) if start is None else distance.inside(start)
-    if start is None:
-        by_tie = np.argsort(pool.ties, kind="stable")
-        for part in parts(len(pool), 2 * size):
-            small = Pool(pool.probabilities, pool.cost, pool.ties, pool.threads, np.sort(by_tie[:part]))
-            share = part / len(pool)
-            few = min(max(1, round(budget * share)), part - 1)
-            y = _round(small, small.reduced(y), target * share, few, distance, y, 2 * size, 1e-4)[0]
+    size = min(max(SMALLEST, CORE * len(target)), LARGEST + 2 * len(target))
+    y = _coarse(pool, target, budget, distance, size) if start is None else distance.inside(start)
     reduced = pool.reduced(y)
-    best_value, best_bound = np.inf, lower_bound(reduced, target, budget, distance, y)
-    best = y, reduced
+    best, bound = (y, reduced), lower_bound(reduced, target, budget, distance, y)
+    value, gap, precision, slow = np.inf, np.inf, LOOSE, 0
     for _ in range(MOST_PASSES):
-        y, core, inside, shares, value = _round(pool, reduced, target, budget, distance, best[0], size, tolerance / 10)
-        before = best_value - best_bound
-        if value < best_value:
-            best_value, primal = value, (core, shares, inside)
-        best, best_bound = _best_between((*best, best_bound), y, pool.reduced(y), target, budget, distance)
-        y, reduced = best
-        gap = best_value - best_bound
-        if gap <= tolerance * max(abs(best_value), 1e-9) or time.perf_counter() > deadline:
+        y, core, inside, z, reached = _round(pool, best[1], target, budget, distance, best[0], size, precision)
+        if reached < value:
+            value, shares = reached, (core, inside, z)
+        best, bound = _best_between((*best, bound), y, pool.reduced(y), target, budget, distance)
+        before, gap = gap, value - bound
+        share = gap / max(abs(value), TINY)
+        slow = slow + 1 if gap > before / 2 else 0
+        settled = slow >= PATIENCE and share <= ENOUGH  # what is left is rounding, or costs more than it is worth
+        if share <= tolerance or settled or time.perf_counter() > deadline:
             break
-        if gap > before / 10:
-            size *= 2
-    return Relaxation(y, reduced, *primal, best_value, min(best_bound, best_value))
+        size *= 2 if gap > before / 3 else 1
+        precision = max(tolerance / 10, min(LOOSE, share / 1000))
+    core, inside, z = shares
+    return Relaxation(*best, core, z, inside, value, min(bound, value))
+
+
+def _coarse(pool: Pool, target: FloatArray, budget: int, distance: Distance, size: int) -> FloatArray:
+    """(C,) multipliers from ever larger parts of the pool, drawn by ties."""
+    y: FloatArray = np.zeros(len(target))
+    by_tie = np.argsort(pool.ties, kind="stable")
+    for part in parts(len(pool), size):
+        small = Pool(pool.probabilities, pool.cost, pool.ties, pool.threads, np.sort(by_tie[:part]))
+        share = part / len(pool)
+        few = min(max(1, round(budget * share)), part - 1)
+        y = _round(small, small.reduced(y), target * share, few, distance, y, 2 * size, LOOSE)[0]
+    return y
 
 
 def parts(n: int, smallest: int) -> list[int]:
@@ -118,7 +127,7 @@ def parts(n: int, smallest: int) -> list[int]:
     [1562, 12500]
     """
     sizes = []
-    while n > COARSER // 2 * smallest:
+    while n > COARSER * smallest:
         n //= COARSER
         sizes.append(n)
     return sizes[::-1]

@@ -1,0 +1,123 @@
+"""The order within a batch: whoever stops after k items should have k that are balanced, the most wanted ones first."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from plugins.contract import FloatArray, IntArray
+
+WINDOW = 64  # the most wanted items among which balance decides
+BLOCK = 2**20  # numbers at a time
+
+
+def wanted_shares(target: FloatArray, classes: int) -> FloatArray:
+    """(C,) what share of a batch each class should have; equal ones where nothing is wanted.
+
+    >>> wanted_shares(np.array([3.0, 1.0]), 2).tolist(), wanted_shares(np.zeros(2), 2).tolist()
+    ([0.75, 0.25], [0.5, 0.5])
+    """
+    total = float(target.sum())
+    return np.asarray(target / total) if total > 0 else np.full(classes, 1 / classes)
+
+
+def order_batch(
+    probabilities: FloatArray, cost: FloatArray, target: FloatArray, ties: FloatArray, window: int = WINDOW
+) -> IntArray:
+    """(b,) an order of b selected items whose every prefix is near the wanted shares, most wanted first within that.
+
+    probabilities: (b, C) rows of the items. cost: (b,), lower is more wanted. target: (C,) Omega >= 0. ties: (b,).
+    Item k + 1 is the one of the `window` cheapest left that brings ||(k + 1) shares - P^T z||_1 lowest, of equals the
+    cheapest: b window C operations. A window of 1 is the order of cost.
+
+    >>> P = np.array([[0.9, 0.1], [0.8, 0.2], [0.1, 0.9]])
+    >>> order_batch(P, np.array([-0.9, -0.8, -0.1]), np.array([1.0, 1.0]), np.zeros(3)).tolist()
+    [1, 2, 0]
+    """
+    b, classes = probabilities.shape
+    if cost.shape != (b,) or ties.shape != (b,) or target.shape != (classes,):
+        raise ValueError(
+            f"The rows have shape {probabilities.shape}, cost {cost.shape}, ties {ties.shape}, target {target.shape}; "
+            "give (b, C), (b,), (b,) and (C,)."
+        )
+    if window < 1:
+        raise ValueError(f"The window is {window}; give 1 or more items.")
+    shares = wanted_shares(np.asarray(target, dtype=np.float64), classes)
+    by_cost = np.lexsort((ties, cost))
+    waiting = by_cost[:window].copy()
+    rows = probabilities[waiting].astype(np.float64)
+    rank = np.arange(len(waiting))  # in the order of cost
+    residual = np.zeros(classes)
+    order = np.empty(b, dtype=np.int64)
+    for k in range(b):
+        residual += shares
+        away = np.abs(residual - rows).sum(axis=1)
+        best = int(away.argmin())
+        if np.count_nonzero(away <= away[best] + 1e-12) > 1:
+            equal = np.flatnonzero(away <= away[best] + 1e-12)
+            best = int(equal[rank[equal].argmin()])
+        order[k] = waiting[best]
+        residual -= rows[best]
+        if k + window < b:
+            waiting[best], rank[best] = by_cost[k + window], k + window
+            rows[best] = probabilities[waiting[best]]
+        else:
+            last = len(waiting) - 1
+            waiting[best], rank[best], rows[best] = waiting[last], rank[last], rows[last]
+            waiting, rank, rows = waiting[:last], rank[:last], rows[:last]
+    return order
+
+
+def prefix_scores(probabilities: FloatArray, order: IntArray, target: FloatArray) -> FloatArray:
+    """(b,) imbalance of the first 1 .. b items of an order, 0 as wanted to 1 all in the least wanted class.
+
+    ||counts - k shares||_1 / (2 k (1 - min shares)), which for equal shares is thesis Eq. 4.10, with expected counts.
+
+    >>> P = np.array([[1.0, 0.0], [0.0, 1.0]])
+    >>> prefix_scores(P, np.array([0, 1]), np.ones(2)).tolist()
+    [1.0, 0.0]
+    """
+    classes = probabilities.shape[1]
+    shares = wanted_shares(np.asarray(target, dtype=np.float64), classes)
+    most = 1 - float(shares.min())
+    out = np.zeros(len(order))
+    if most == 0:
+        return out
+    counts = np.zeros(classes)
+    size = max(1, BLOCK // classes)
+    for start in range(0, len(order), size):
+        part = order[start : start + size]
+        sums = counts + np.cumsum(probabilities[part], axis=0, dtype=np.float64)
+        k = np.arange(start + 1, start + len(part) + 1)
+        out[start : start + len(part)] = np.abs(sums - k[:, None] * shares).sum(axis=1) / (2 * k * most)
+        counts = sums[-1]
+    return out
+
+
+@dataclass(frozen=True)
+class Orders:
+    """The mean of `prefix_scores` over all prefixes: of an order, of the order of cost, and of random orders."""
+
+    ours: float
+    by_cost: float
+    random: float
+
+
+def compare_orders(
+    probabilities: FloatArray,
+    cost: FloatArray,
+    target: FloatArray,
+    ties: FloatArray,
+    order: IntArray,
+    seed: int = 0,
+    draws: int = 5,
+) -> Orders:
+    """What an order of a batch is worth beside the two that cost nothing; lower is more balanced. Arrays as above."""
+    rng = np.random.default_rng(seed)
+    drawn = [prefix_scores(probabilities, rng.permutation(len(cost)), target).mean() for _ in range(draws)]
+    return Orders(
+        float(prefix_scores(probabilities, order, target).mean()),
+        float(prefix_scores(probabilities, np.lexsort((ties, cost)), target).mean()),
+        float(np.mean(drawn)),
+    )
