@@ -14,6 +14,8 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from simulation.scenes_command import scenes
+
 app = typer.Typer(no_args_is_help=True, add_completion=False, help="Label Studio's queue, most valuable item first.")
 plan_app = typer.Typer(no_args_is_help=True, help="Show and switch which plugins order a project's queue.")
 app.add_typer(plan_app, name="plan")
@@ -151,6 +153,9 @@ def simulate(
     flags = Flags(dataset, tuple(method or ["margin"]), learner, labels, seeds, pool)
     if not run_study(study, flags, output, processes=processes, minutes=minutes, jobs=jobs, console=console):
         raise typer.Exit(1)
+
+
+app.command()(scenes)
 
 
 @app.command()

@@ -1,0 +1,1 @@
+"""Road scenes: drives through city, town and highway, drawn by code, whose boxes and ids are known exactly."""

@@ -1,0 +1,128 @@
+"""Solid things of flat faces: cars, houses, signs. Convex pieces in painting order need no depth buffer."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from simulation.road_scenes.camera import EYE, NEAR, Camera, Points, clipped
+from simulation.road_scenes.canvas import Canvas, whole
+from simulation.road_scenes.light import Colour, Light
+
+Box = tuple[int, int, int, int]  # x0, y0, x1, y1 in pixels of the canvas, ends excluded
+
+
+@dataclass(frozen=True)
+class Face:
+    """A flat convex polygon (n, 3) in the thing's frame (right, up, ahead), wound so that `outward` can be checked."""
+
+    points: Points
+    colour: Colour
+    glows: float = 0.0  # 1: gives its own light
+    detail: bool = False  # left out far away
+    outward: tuple[float, float, float] | None = None  # a direction that the normal must agree with
+
+
+@dataclass(frozen=True)
+class Mesh:
+    """Faces as arrays: vertices (v, 3), faces (f, m) padded with their last index, normals, colours (f, 3)."""
+
+    vertices: Points
+    faces: NDArray[np.intp]
+    normals: Points
+    colours: Points
+    glows: Points
+    coarse: NDArray[np.bool_]  # (f,) seen from afar too
+    offsets: Points  # (f,) of the faces' planes: a point p lies before a face where normal . p is larger
+    bright: bool  # a face gives its own light
+
+
+def make_mesh(faces: Iterable[Face], centre: tuple[float, float, float] = (0.0, 0.7, 0.0)) -> Mesh:
+    """Faces in painting order; normals point away from `centre` unless a face says otherwise."""
+    listed = list(faces)
+    most = max(len(face.points) for face in listed)
+    rows, normals, start = [], [], 0
+    for face in listed:
+        n = len(face.points)
+        rows.append([start + min(i, n - 1) for i in range(most)])
+        normal = np.cross(face.points[1] - face.points[0], face.points[2] - face.points[0])
+        normal = normal / np.linalg.norm(normal)
+        away = face.points.mean(axis=0) - np.array(centre) if face.outward is None else np.array(face.outward)
+        normals.append(normal if normal @ away >= 0 else -normal)
+        start += n
+    vertices, faces, directions = np.concatenate([face.points for face in listed]), np.array(rows), np.array(normals)
+    return Mesh(
+        vertices,
+        faces,
+        directions,
+        np.array([face.colour for face in listed]),
+        np.array([face.glows for face in listed]),
+        ~np.array([face.detail for face in listed]),
+        np.einsum("ij,ij->i", directions, vertices[faces[:, 0]]),
+        any(face.glows for face in listed),
+    )
+
+
+def draw_mesh(
+    canvas: Canvas, camera: Camera, light: Light, mesh: Mesh, at: tuple[float, float, float], slot: int, *, plain: bool
+) -> Box | None:
+    """Paints a mesh at (x, z, heading); returns the part of the canvas that its pixels lie in, None if outside.
+
+    plain: far away; details are left out.
+    """
+    x, z, heading = at
+    seen = camera.place(mesh.vertices, x, z, heading)
+    depths = seen[:, 2]
+    nearest = depths.min()
+    if depths.max() <= NEAR:
+        return None
+    cos, sin = math.cos(heading), math.sin(heading)
+    dx, dz = camera.x - x, camera.z - z
+    shown = mesh.normals @ np.array([dx * cos - dz * sin, EYE, dx * sin + dz * cos]) > mesh.offsets
+    if plain:
+        shown &= mesh.coarse
+    order = np.flatnonzero(shown)
+    right, ahead = camera.turned(-dx, -dz)
+    shades = light.shade(mesh.normals[order], heading)
+    paints = light.seen(mesh.colours[order], shades, right, ahead, mesh.glows[order] if mesh.bright else None)
+    if nearest > NEAR:
+        pixels = whole(camera.project(seen))
+        box = within(canvas, pixels)
+        if box is not None:
+            _paint(canvas, pixels[mesh.faces[order]], paints, slot)
+        return box
+    return _paint_cut(canvas, camera, [seen[mesh.faces[f]] for f in order], paints, slot)
+
+
+def _paint(canvas: Canvas, polygons: NDArray[np.int32], paints: Points, slot: int) -> None:
+    for polygon, (blue, green, red) in zip(polygons, paints.tolist(), strict=True):
+        cv2.fillConvexPoly(canvas.pixels, polygon, (blue, green, red, slot))
+
+
+def _paint_cut(canvas: Canvas, camera: Camera, polygons: list[Points], paints: Points, slot: int) -> Box | None:
+    """Faces of a thing that reaches behind the camera, cut one by one."""
+    corners = []
+    for polygon, (blue, green, red) in zip(polygons, paints.tolist(), strict=True):
+        cut = clipped(polygon)
+        if len(cut) >= 3:
+            pixels = whole(camera.project(cut))
+            cv2.fillConvexPoly(canvas.pixels, pixels, (blue, green, red, slot))
+            corners.append(pixels)
+    return within(canvas, np.concatenate(corners)) if corners else None
+
+
+def within(canvas: Canvas, pixels: NDArray[np.int32], margin: int = 1) -> Box | None:
+    """The box around pixels (n, 2), widened by a margin and cut to the canvas; None if nothing is left."""
+    (x0, y0), (x1, y1) = pixels.min(axis=0).tolist(), pixels.max(axis=0).tolist()
+    box = (
+        max(x0 - margin, 0),
+        max(y0 - margin, 0),
+        min(x1 + margin + 1, canvas.width),
+        min(y1 + margin + 1, canvas.height),
+    )
+    return box if box[0] < box[2] and box[1] < box[3] else None
