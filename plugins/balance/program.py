@@ -180,19 +180,17 @@ class Program:
         if objective - known.bound <= SAFE * scale or time.perf_counter() >= deadline:
             return known.bound
         outside, fixed = fixable(known.reduced, self.budget, objective - known.bound + SAFE * scale)
-        open_ = np.flatnonzero(~(outside | fixed))
-        if len(open_) > SMALL or not len(open_):
+        undecided = np.flatnonzero(~(outside | fixed))
+        if len(undecided) > SMALL:
             return known.bound
-        open_ = open_[np.argsort(self.pool.ties[open_], kind="stable")]
+        undecided = undecided[np.argsort(self.pool.ties[undecided], kind="stable")]
         always = np.flatnonzero(fixed)
+        left = self.budget - len(always)
+        if not 0 < left < len(undecided):
+            return objective  # what is fixed leaves one batch at most, and that would have to be this one
         base = fsum(self.pool.cost[always])
-        search = Search(
-            self.pool.rows(open_),
-            self.pool.cost[open_],
-            self.target - self.pool.total(always),
-            self.budget - len(always),
-            self.distance,
-        )
-        proof = search.run(taken[open_], known.bound - base, NODES, deadline)
-        taken[open_] = proof.chosen
+        rows, target = self.pool.rows(undecided), self.target - self.pool.total(always)
+        search = Search(rows, self.pool.cost[undecided], target, left, self.distance)
+        proof = search.run(taken[undecided], known.bound - base, NODES, deadline)
+        taken[undecided] = proof.chosen
         return max(known.bound, base + proof.bound)

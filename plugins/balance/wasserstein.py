@@ -119,7 +119,7 @@ def transport(residual: FloatArray, ground: FloatArray, price: float) -> tuple[f
     rows = np.concatenate([cells // max(len(surplus), 1), len(wanting) + cells % max(len(surplus), 1)])
     amounts = np.abs(residual[np.concatenate([wanting, surplus])])
     if not pairs:
-        return price * float(amounts.sum()), into(price * np.sign(residual), ground, price)
+        return price * float(amounts.sum()), np.full(len(residual), -price if len(surplus) else price)
     # Moving saves what adding and removing would have cost; what does not move is added or removed.
     saved = 2 * price - ground[np.ix_(wanting, surplus)].ravel()
     where = (rows, np.concatenate([cells, cells]))
@@ -129,10 +129,7 @@ def transport(residual: FloatArray, ground: FloatArray, price: float) -> tuple[f
         raise RuntimeError(f"HiGHS found no transport between {len(amounts)} classes ({answer.message}).")
     moved = np.maximum(answer.x, 0.0)
     shadow = np.clip(-answer.ineqlin.marginals, 0.0, 2 * price)
-    potential = np.zeros(len(residual))
-    potential[wanting], potential[surplus] = price - shadow[: len(wanting)], shadow[len(wanting) :] - price
-    quiet = np.flatnonzero(residual == 0)
-    if len(quiet):  # the largest potential that keeps all pairs within the ground distance (McShane 1934)
-        busy = np.concatenate([wanting, surplus])
-        potential[quiet] = np.clip((potential[busy] + ground[np.ix_(quiet, busy)]).min(axis=1), -price, price)
+    # Of all potentials with these values on the surplus classes, the largest within the ground distance (McShane 1934).
+    lowest = shadow[len(wanting) :] - price
+    potential = np.clip((ground[:, surplus] + lowest).min(axis=1), -price, price)
     return price * float(amounts.sum()) - float(saved @ moved), into(potential, ground, price)
