@@ -30,7 +30,8 @@ def smoothed(run: IntArray, time: FloatArray, surplus: FloatArray) -> FloatArray
     bands[1, :-1] += kept**2 * inner
     bands[1, 1:] += kept**2 * inner
     bands[0, 1:] = -kept * inner
-    mean = solveh_banded(bands, surplus[known] / NOISE)
+    said = surplus[known] / NOISE
+    mean = solveh_banded(bands, said) if len(known) > 1 else said / bands[1]  # LAPACK wants a second diagonal
     return _between(run, time, known, mean)
 
 

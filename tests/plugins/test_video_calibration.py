@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 import scipy.optimize
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from plugins.video.detections import Detections, Frames
@@ -38,6 +38,7 @@ def test_the_fit_is_the_minimum_that_a_general_optimiser_finds(rare: bool) -> No
 
 
 @given(st.integers(0, 2**32 - 1), st.floats(0, 1))
+@example(3956, 0.0625)  # one known frame
 @settings(max_examples=40, deadline=None)
 def test_what_lasts_is_the_posterior_of_a_dense_gaussian_process(seed: int, share: float) -> None:
     rng = np.random.default_rng(seed)
