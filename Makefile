@@ -18,7 +18,7 @@ run: ## Label Studio, Redis, the backend and a worker, with the project "Digits"
 test: ## Lint, types, and every test against the real parts; coverage is shown (PYTEST adds arguments)
 	@scripts/setup.sh all
 	@$(MAKE) --no-print-directory lint
-	$(BIN)/python -m pytest --cov --cov-report=term-missing:skip-covered $(PYTEST)
+	$(BIN)/python -m pytest --numprocesses auto --maxprocesses 4 --dist loadfile --cov --cov-report=term-missing:skip-covered $(PYTEST)
 
 bench: ## List the benchmarks; `.venv/bin/python -m benchmarks NAME` runs one
 	@scripts/setup.sh backend

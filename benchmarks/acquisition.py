@@ -59,8 +59,27 @@ def run() -> dict[str, Any]:
         "kcenter": centres,
         "peers": absent or "scikit-activeml and baal, installed beside NextLabel in a cache folder",
         "memory": "resident size above that before the call; the evidence is not counted",
+        "read": reading(),
         "seconds_limit": LIMIT,
     }
+
+
+def reading() -> dict[str, float]:
+    """GiB/s at which one core reads float32 probabilities: their maximum, and the float64 logarithm of every entry.
+
+    The first is the speed of memory; the second what a measure that takes one logarithm per entry could reach.
+    """
+    probabilities = np.random.default_rng(5).random((200_000, 100), dtype=np.float32)
+    size = probabilities.nbytes / 2**30
+
+    def logarithms() -> None:
+        for start in range(0, len(probabilities), 1_024):
+            np.log(probabilities[start : start + 1_024].astype(np.float64) + 1e-9)
+
+    found = in_child(
+        lambda: {"max": size / peers.best_of(probabilities.max), "log": size / peers.best_of(logarithms)}, 60
+    )
+    return {f"{what}_gib_per_s": round(rate, 2) for what, rate in found.items()}
 
 
 def made_up(n: int, classes: int, seed: int = 0) -> Evidence:
@@ -170,7 +189,12 @@ def _measured(kind: str, name: str, evidence: Evidence) -> dict[str, Any]:
     seconds = peers.best_of(lambda: work(view))
     over = max(0, _status("VmHWM") - before)
     size = sum(evidence.column(column).nbytes for column in plugin.needs) or evidence.task_id.nbytes
-    return {"seconds": seconds, "peak_mib": round(over / 2**20, 1), "peak_per_evidence": round(over / size, 2)}
+    return {
+        "seconds": seconds,
+        "gib_per_s": round(size / 2**30 / seconds, 3),
+        "peak_mib": round(over / 2**20, 1),
+        "peak_per_evidence": round(over / size, 2),
+    }
 
 
 def _status(field: str) -> int:
