@@ -32,6 +32,7 @@ class Actor:
     phases: np.ndarray
     speeds: np.ndarray
     braking: np.ndarray
+    parked: bool = False  # never moves: its lamps are off
     body: str = ""
     paint: Colour = (0.0, 0.0, 0.0)
     person: Person | None = None
@@ -41,7 +42,7 @@ class Actor:
     ) -> Box | None:
         """Paints the object; returns a box of the canvas that holds all its pixels, None if it is outside."""
         if self.person is None:
-            mesh = _car(self.body, self.paint, light.sun is None, bool(self.braking[frame]))
+            mesh = _car(self.body, self.paint, light.sun is None and not self.parked, bool(self.braking[frame]))
             return draw_mesh(canvas, camera, light, mesh, at, slot, plain=ahead > _PLAIN)
         phase, speed = float(self.phases[frame]), float(self.speeds[frame])
         if self.path.kind is Kind.PEDESTRIAN:
@@ -67,7 +68,8 @@ def make_actor(path: Path, condition: Condition) -> Actor:
         body = str(rng.choice(list(BODIES), p=[0.36, 0.32, 0.22, 0.10]))
         form = BODIES[body]
         size = (2 * form.half[0], max(up for _, up in form.cabin), form.length)
-        return Actor(path, size, phases, speeds, braking, body, PAINTS[rng.integers(len(PAINTS))])
+        parked = not path.leads and float(np.ptp(path.s) + np.ptp(path.lateral)) < 0.1
+        return Actor(path, size, phases, speeds, braking, parked, body, PAINTS[rng.integers(len(PAINTS))])
     person = _person(path.kind, condition, rng)
     length = {Kind.PEDESTRIAN: 0.45, Kind.CYCLIST: 1.75, Kind.WHEELCHAIR: 1.0}[path.kind]
     height = {Kind.PEDESTRIAN: 1.0, Kind.CYCLIST: 0.98, Kind.WHEELCHAIR: 0.78}[path.kind] * person.height

@@ -64,6 +64,14 @@ class Camera:
         seen += np.array([right, -EYE, ahead])
         return seen
 
+    def world(self, points: Points) -> Points:
+        """Points of the world (n, 3) as x, up, z -> camera coordinates (n, 3)."""
+        cos, sin = self._turn
+        seen: Points = (points - np.array([self.x, EYE, self.z])) @ np.array(
+            [[cos, 0.0, sin], [0.0, 1.0, 0.0], [-sin, 0.0, cos]]
+        )
+        return seen
+
     def turned(self, dx: float, dz: float) -> tuple[float, float]:
         """(right, ahead) of a difference in the world."""
         cos, sin = self._turn

@@ -14,10 +14,11 @@ from simulation.road_scenes.scene import Scene
 from simulation.road_scenes.table import Drive, Kind, SceneError
 from simulation.road_scenes.truth import Frame
 
-TILE = 320  # pixels of a tile's width
+TILE = 400  # pixels of a tile's width
 CAPTION = 16
 MOST = 24  # tiles
-COLOURS = 128  # of the palette: a page that is looked at, not learned from
+MOMENTS = 7  # of a drive that shows one tile, among which the fullest is taken
+COLOURS = 256  # of the palette: a page that is looked at, not learned from
 _BOXES = {
     Kind.PEDESTRIAN: (90, 230, 90),
     Kind.CYCLIST: (230, 90, 230),
@@ -36,14 +37,22 @@ def write_sheet(
     for drive, shares in _chosen(drives, columns):
         scene = Scene(drive)
         for share in shares:
-            tiles.append(_tile(drive, scene.frame(int(share * (drive.frames - 1))), boxes=boxes))
+            frame = _fullest(scene) if len(shares) == 1 else scene.frame(int(share * (drive.frames - 1)))
+            tiles.append(_tile(drive, frame, boxes=boxes))
             report(1)
     blank = np.full_like(tiles[0], 255)
     tiles += [blank] * (-len(tiles) % columns)
     rows = [np.hstack(tiles[start : start + columns]) for start in range(0, len(tiles), columns)]
     page = Image.fromarray(cv2.cvtColor(np.vstack(rows), cv2.COLOR_BGR2RGB))
     path.parent.mkdir(parents=True, exist_ok=True)
-    page.quantize(COLOURS, method=Image.Quantize.MEDIANCUT, dither=Image.Dither.NONE).save(path, optimize=True)
+    page.quantize(COLOURS, method=Image.Quantize.FASTOCTREE, dither=Image.Dither.NONE).save(path, optimize=True)
+
+
+def _fullest(scene: Scene) -> Frame:
+    """The one of MOMENTS frames with the most kinds, then the most objects in it."""
+    last = scene.drive.frames - 1
+    frames = [scene.frame(int((k + 0.5) / MOMENTS * last)) for k in range(MOMENTS)]
+    return max(frames, key=lambda frame: (len({seen.kind for seen in frame.objects}), len(frame.objects)))
 
 
 def tiles_of(drives: Sequence[Drive], columns: int) -> int:

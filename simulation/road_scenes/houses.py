@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from simulation.road_scenes.camera import NEAR, Camera, Points
-from simulation.road_scenes.canvas import SCENERY, Canvas, whole
+from simulation.road_scenes.camera import Points
+from simulation.road_scenes.canvas import SCENERY, Canvas
+from simulation.road_scenes.fixed import Fixed, View, fix, paint_faces
 from simulation.road_scenes.light import Colour, Light, bgr
-from simulation.road_scenes.mesh import Face, Mesh, draw_mesh, make_mesh
+from simulation.road_scenes.mesh import Face, Mesh, fix_mesh, make_mesh
 
 _WALLS = tuple(
     bgr(c)
@@ -24,20 +25,28 @@ _PLASTER = tuple(bgr(c) for c in ("#efe9dc", "#e3d3b4", "#d9b08c", "#f2f2ee", "#
 _TILES = tuple(bgr(c) for c in ("#8c4a36", "#6e3d33", "#555a60", "#7a6a5a", "#9c5a3c"))
 _SHOPS = tuple(bgr(c) for c in ("#b3312c", "#2f6a4f", "#274b7a", "#d9a441", "#6a3d6a", "#e8e2d6"))
 _GLASS, _SKY_GLASS, _LIT = bgr("#46545f"), bgr("#7f95a6"), bgr("#ffd98a")
+_PANES, _PANES_GLOW = np.array([_GLASS, _SKY_GLASS, _LIT]), np.array([0.0, 0.0, 1.0])
 _FLOOR = 3.1  # metres
 SNOW = bgr("#eef1f5")
 
 
 @dataclass(frozen=True)
+class Panes:
+    """corners: (4 n, 3), dark panes first, then those that mirror the sky, then the lit; starts: of each, and n."""
+
+    corners: Points
+    starts: tuple[int, ...]
+
+
+@dataclass(frozen=True)
 class House:
-    """mesh: walls, roof, door. windows: (n, 4, 3) panes in the road's wall, bands: (k, 4, 3) a floor each, for afar;
-    lit: (n,) panes with light behind them; snowy: the mesh with snow on its roof."""
+    """mesh: walls, roof, door; snowy: the same with snow on its roof; windows: panes in the road's wall; bands: a pane
+    for each floor, for afar."""
 
     mesh: Mesh
     snowy: Mesh
-    windows: Points
-    bands: Points
-    lit: NDArray[np.bool_]
+    windows: Panes
+    bands: Panes
 
     @cached_property
     def low(self) -> tuple[float, float, float]:
@@ -60,7 +69,7 @@ def make_block(width: float, floors: int, side: int, *, night: bool, rng: np.ran
     front = (-float(side), 0.0, 0.0)
     faces = [
         *_walls(half, height, deep, side, wall),
-        Face(_pane(-half, half, height - 0.35, height, -side * 0.12), _scaled(wall, 0.7), outward=front),
+        Face(_pane(-half, half, height - 0.35, height, -side * 0.12), _scaled(wall, 0.7), detail=True, outward=front),
         Face(
             _pane(-half, half, _FLOOR - 0.1, _FLOOR + 0.25, -side * 0.1),
             _scaled(wall, 0.82),
@@ -85,7 +94,7 @@ def make_block(width: float, floors: int, side: int, *, night: bool, rng: np.ran
         bands.append(_pane(-half + 0.25 * pitch, half - 0.25 * pitch, sill, sill + tall, -side * 0.05))
     lit = rng.random(len(panes)) < (0.35 if night else 0.0)
     mesh = make_mesh(faces, centre=(side * deep / 2, height / 2, 0.0))
-    return House(mesh, mesh, np.array(panes), np.array(bands), lit)
+    return House(mesh, mesh, _panes(panes, lit), _panes(bands, np.zeros(len(bands), bool)))
 
 
 def make_house(width: float, side: int, *, night: bool, rng: np.random.Generator) -> House:
@@ -115,33 +124,41 @@ def make_house(width: float, side: int, *, night: bool, rng: np.random.Generator
                 sill = floor * 2.7 + 0.95
                 panes.append(_pane(z - 0.6, z + 0.6, sill, sill + 1.2, -side * 0.05))
     lit = rng.random(len(panes)) < (0.5 if night else 0.0)
-    windows = np.array(panes)
-    return House(meshes[0], meshes[1], windows, windows, lit)
+    windows = _panes(panes, lit)
+    return House(meshes[0], meshes[1], windows, windows)
 
 
-def draw_house(
-    canvas: Canvas, camera: Camera, light: Light, house: House, at: tuple[float, float, float], ahead: float, snow: bool
-) -> None:
-    """Paints a house that stands at (x, z, heading), `ahead` metres away; afar a floor's windows are one band."""
+def fix_house(house: House, at: tuple[float, float, float], light: Light, *, snow: bool, near: bool) -> Fixed:
+    """A house as it stands; afar without details, and a floor's windows are one band."""
     mesh = house.snowy if snow else house.mesh
-    near = ahead < 38.0
-    if draw_mesh(canvas, camera, light, mesh, at, SCENERY, plain=not near) is None:
-        return
     panes = house.windows if near else house.bands
-    seen = camera.place(panes.reshape(-1, 3), *at)
-    if seen[:, 2].min() <= NEAR or len(panes) == 0:
-        return  # the wall is beside the camera, out of its view
-    quads = whole(camera.project(seen)).reshape(-1, 4, 2)
-    right, depth = float(seen[:, 0].mean()), float(seen[:, 2].mean())
-    glass = light.seen(np.array([_GLASS, _SKY_GLASS]), 0.9, right, depth, None)
-    flag = house.lit if near else np.zeros(len(quads), bool)
-    tone = np.arange(len(quads)) % 5 < 2
-    colours = [(~flag & tone, glass[1]), (~flag & ~tone, glass[0])]
-    if flag.any():
-        colours.append((flag, light.seen(np.array([_LIT]), 1.0, right, depth, np.ones(1))[0]))
-    for chosen, colour in colours:
-        if chosen.any():
-            cv2.fillPoly(canvas.pixels, list(quads[chosen]), (*colour.tolist(), SCENERY))
+    body = fix_mesh(mesh, at, light, plain=not near)
+    glass = fix(at, panes.corners, light, _PANES, glows=_PANES_GLOW if light.night else None)
+    return replace(
+        body,
+        points=np.concatenate([body.points, glass.points]),
+        lit=np.concatenate([body.lit, glass.lit]),
+        own=np.concatenate([body.own, glass.own]),
+    )
+
+
+def draw_house(canvas: Canvas, house: House, thing: Fixed, view: View, *, near: bool) -> None:
+    """Walls and roof, then the windows of the wall at the road."""
+    paint_faces(canvas, thing, view)
+    panes = house.windows if near else house.bands
+    quads = list(view.pixels[len(view.pixels) - len(panes.corners) :].reshape(-1, 4, 2))
+    for start, end, (blue, green, red) in zip(panes.starts[:-1], panes.starts[1:], view.colours[-3:], strict=True):
+        if start < end:
+            cv2.fillPoly(canvas.pixels, quads[start:end], (blue, green, red, SCENERY))
+
+
+def _panes(quads: list[Points], lit: NDArray[np.bool_]) -> Panes:
+    """Two of five panes mirror the sky, and those that are lit shine."""
+    tone = np.where(lit, 2, np.arange(len(quads)) % 5 < 2)
+    order = np.argsort(tone, kind="stable")
+    corners = np.array(quads).reshape(-1, 4, 3)[order].reshape(-1, 3)
+    starts = np.searchsorted(tone[order], np.arange(4)).tolist()
+    return Panes(corners, tuple(starts))
 
 
 def _walls(half: float, height: float, deep: float, side: int, colour: Colour) -> Iterator[Face]:

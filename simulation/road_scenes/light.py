@@ -61,13 +61,17 @@ class Light:
         brightness: Floats = self.ambient + (1 - self.ambient) * np.maximum(normals @ towards, 0.0)
         return brightness
 
+    def air(self, right: float, ahead: float) -> tuple[float, float]:
+        """What reaches the camera of the light that a thing throws back, and of the light that it gives."""
+        clear = math.exp(-max(ahead, 0.0) / self.reach)
+        return (clear * self.headlights(right, ahead) if self.night else clear), clear
+
     def seen(self, colours: Floats, shade: Floats | float, right: float, ahead: float, glows: Floats | None) -> Floats:
         """Colours (n, 3) as the camera sees them at a place (right, ahead of it, in metres).
 
         shade: (n,) or one; glows: (n,), 1 where a face gives its own light, None where none does. Values may pass 255.
         """
-        clear = math.exp(-max(ahead, 0.0) / self.reach)
-        share = clear * self.headlights(right, ahead) if self.night else clear
+        share, clear = self.air(right, ahead)
         factor = self._tint * share
         lit = colours * (factor * shade if isinstance(shade, float) else shade[:, None] * factor)
         if glows is not None:

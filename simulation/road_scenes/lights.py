@@ -11,7 +11,7 @@ import numpy as np
 from simulation.road_scenes.actors import Actor
 from simulation.road_scenes.camera import EYE, Camera
 from simulation.road_scenes.canvas import GROUND, SCENERY, Picture
-from simulation.road_scenes.scenery import Lamp
+from simulation.road_scenes.plants import Lamp
 
 _REACH = 85.0  # metres from which a car's lamps are points without a halo
 _WHITE, _RED = (215.0, 235.0, 245.0), (40.0, 30.0, 190.0)
@@ -56,7 +56,7 @@ def car_glows(
     """Halos of the lamps at the end of a car that the camera sees; camera: of the finished picture's size."""
     x, z, heading = at
     _, ahead = camera.turned(x - camera.x, z - camera.z)
-    if actor.person is not None or not 2.0 < ahead < _REACH:
+    if actor.person is not None or actor.parked or not 2.0 < ahead < _REACH:
         return
     towards = math.cos(heading - camera.yaw) < 0
     width, height, length = actor.size

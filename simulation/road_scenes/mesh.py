@@ -11,7 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from simulation.road_scenes.camera import EYE, NEAR, Camera, Points, clipped
-from simulation.road_scenes.canvas import Canvas, whole
+from simulation.road_scenes.canvas import SCENERY, Canvas, whole
+from simulation.road_scenes.fixed import Fixed, fix
 from simulation.road_scenes.light import Colour, Light
 
 Box = tuple[int, int, int, int]  # x0, y0, x1, y1 in pixels of the canvas, ends excluded
@@ -40,6 +41,7 @@ class Mesh:
     coarse: NDArray[np.bool_]  # (f,) seen from afar too
     offsets: Points  # (f,) of the faces' planes: a point p lies before a face where normal . p is larger
     bright: bool  # a face gives its own light
+    radius: float  # metres around the origin that hold it, heights aside
 
 
 def make_mesh(faces: Iterable[Face], centre: tuple[float, float, float] = (0.0, 0.7, 0.0)) -> Mesh:
@@ -65,6 +67,7 @@ def make_mesh(faces: Iterable[Face], centre: tuple[float, float, float] = (0.0, 
         ~np.array([face.detail for face in listed]),
         np.einsum("ij,ij->i", directions, vertices[faces[:, 0]]),
         any(face.glows for face in listed),
+        float(np.hypot(vertices[:, 0], vertices[:, 2]).max()),
     )
 
 
@@ -73,14 +76,10 @@ def draw_mesh(
 ) -> Box | None:
     """Paints a mesh at (x, z, heading); returns the part of the canvas that its pixels lie in, None if outside.
 
-    plain: far away; details are left out.
+    plain: far away; details are left out. Of scenery nobody asks where its pixels are: the whole canvas is returned.
     """
     x, z, heading = at
     seen = camera.place(mesh.vertices, x, z, heading)
-    depths = seen[:, 2]
-    nearest = depths.min()
-    if depths.max() <= NEAR:
-        return None
     cos, sin = math.cos(heading), math.sin(heading)
     dx, dz = camera.x - x, camera.z - z
     shown = mesh.normals @ np.array([dx * cos - dz * sin, EYE, dx * sin + dz * cos]) > mesh.offsets
@@ -90,13 +89,21 @@ def draw_mesh(
     right, ahead = camera.turned(-dx, -dz)
     shades = light.shade(mesh.normals[order], heading)
     paints = light.seen(mesh.colours[order], shades, right, ahead, mesh.glows[order] if mesh.bright else None)
-    if nearest > NEAR:
+    if ahead - mesh.radius > NEAR or seen[:, 2].min() > NEAR:
         pixels = whole(camera.project(seen))
-        box = within(canvas, pixels)
+        box = (0, 0, canvas.width, canvas.height) if slot == SCENERY else within(canvas, pixels)
         if box is not None:
             _paint(canvas, pixels[mesh.faces[order]], paints, slot)
         return box
     return _paint_cut(canvas, camera, [seen[mesh.faces[f]] for f in order], paints, slot)
+
+
+def fix_mesh(mesh: Mesh, at: tuple[float, float, float], light: Light, *, plain: bool) -> Fixed:
+    """A mesh that never moves."""
+    kept = np.flatnonzero(mesh.coarse) if plain else np.arange(len(mesh.faces))
+    shades = light.shade(mesh.normals[kept], at[2])
+    faces = (mesh.faces[kept], mesh.normals[kept])
+    return fix(at, mesh.vertices, light, mesh.colours[kept], shades=shades, glows=mesh.glows[kept], faces=faces)
 
 
 def _paint(canvas: Canvas, polygons: NDArray[np.int32], paints: Points, slot: int) -> None:

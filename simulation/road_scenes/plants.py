@@ -2,60 +2,92 @@
 
 from __future__ import annotations
 
+import math
+from dataclasses import dataclass
+
 import cv2
 import numpy as np
 
-from simulation.road_scenes.camera import Camera
-from simulation.road_scenes.canvas import SCENERY, Canvas, whole
+from simulation.road_scenes.camera import Points
+from simulation.road_scenes.canvas import SCENERY, Canvas
+from simulation.road_scenes.fixed import Fixed, View, fix
 from simulation.road_scenes.light import Light, bgr
-from simulation.road_scenes.mesh import within
-from simulation.road_scenes.scenery import Lamp, Tree
 from simulation.road_scenes.table import Condition
 
-_BARK, _STEEL = bgr("#5b4636"), bgr("#6d7277")
+_BARK, _STEEL, _LIGHT = bgr("#5b4636"), bgr("#6d7277"), bgr("#ffe1aa")
+_NEAREST = 1.0  # metres; nearer poles are beside the camera
 _SHADES = np.array([0.82, 0.92, 1.0, 1.08, 1.16])
 At = tuple[float, float, float]
 
 
-def draw_tree(canvas: Canvas, camera: Camera, light: Light, tree: Tree, at: At, condition: Condition) -> None:
+@dataclass(frozen=True)
+class Tree:
+    """height: metres; crown: (6, 4) discs as right, up, ahead, radius relative to the foot; shades: leaf per disc."""
+
+    height: float
+    crown: Points
+    shades: tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class Lamp:
+    """A street lamp: its arm reaches `arm` metres to the left (to the right if negative)."""
+
+    height: float
+    arm: float
+
+
+def make_tree(height: float, rng: np.random.Generator) -> Tree:
+    radius = 0.26 * height
+    angles = rng.uniform(0, 2 * math.pi) + np.arange(6) * 2.4
+    crown = np.column_stack(
+        [
+            0.55 * radius * np.cos(angles),
+            height * np.array([0.55, 0.62, 0.7, 0.74, 0.8, 0.88]),
+            0.4 * radius * np.sin(angles),
+            radius * rng.uniform(0.6, 0.85, 6),
+        ]
+    )
+    return Tree(height, crown, tuple(int(n) for n in rng.integers(0, 12, 6)))
+
+
+def fix_tree(tree: Tree, at: At, light: Light) -> Fixed:
+    """Points: foot, fork, the discs; colours: bark, then each disc, or in winter twigs and snow."""
+    points = np.vstack([[(0.0, 0.0, 0.0), (0.0, 0.62 * tree.height, 0.0)], tree.crown[:, :3]])
+    leaves = [light.leaves[shade % len(light.leaves)] for shade in tree.shades]
+    shades = [_SHADES[shade % len(_SHADES)] for shade in tree.shades]
+    return fix(
+        at, points, light, np.array([_BARK, *leaves, *light.leaves[:2]]), shades=np.array([0.85, *shades, 0.95, 0.95])
+    )
+
+
+def draw_tree(canvas: Canvas, tree: Tree, view: View, condition: Condition) -> None:
     """A trunk and a crown of discs; in winter branches with some snow."""
-    foot = np.array([[0.0, 0.0, 0.0], [0.0, 0.62 * tree.height, 0.0]])
-    seen = camera.place(np.vstack([foot, tree.crown[:, :3]]), *at)
-    if seen[:, 2].min() < 1.0:
+    if view.ahead < _NEAREST:
         return
-    pixels = whole(camera.project(seen))
-    scale = camera.focal / float(seen[0, 2])
-    if within(canvas, pixels, int(0.3 * tree.height * scale)) is None:
-        return
-    right, ahead = float(seen[0, 0]), float(seen[0, 2])
-    leaves = np.array(light.leaves)[[shade % len(light.leaves) for shade in tree.shades]]
-    shades = _SHADES[[shade % len(_SHADES) for shade in tree.shades]]
-    bark = light.seen(np.array([_BARK]), 0.85, right, ahead, None)[0]
-    paint = (*bark.tolist(), SCENERY)
-    cv2.line(canvas.pixels, pixels[0].tolist(), pixels[1].tolist(), paint, max(1, round(0.035 * tree.height * scale)))
+    foot, fork = view.pixels[:2].tolist()
+    thick = max(1, round(0.035 * tree.height * view.scale))
+    cv2.line(canvas.pixels, foot, fork, (*view.colours[0], SCENERY), thick)
     if condition is Condition.WINTER:
-        _bare(canvas, light, tree, pixels, scale, (right, ahead))
+        _bare(canvas, tree, view)
         return
-    colours = light.seen(leaves, shades, right, ahead, None)
-    for disc, radius, colour in zip(pixels[2:], tree.crown[:, 3] * scale, colours.tolist(), strict=True):
-        cv2.circle(canvas.pixels, disc.tolist(), max(1, round(radius)), (*colour, SCENERY), -1)
+    radii = (tree.crown[:, 3] * view.scale).tolist()
+    for disc, radius, colour in zip(view.pixels[2:].tolist(), radii, view.colours[1:7], strict=True):
+        cv2.circle(canvas.pixels, disc, max(1, round(radius)), (*colour, SCENERY), -1)
         if radius > 8:
-            lighter = tuple(min(255.0, 1.13 * channel) for channel in colour)
+            blue, green, red = (min(255.0, 1.13 * channel) for channel in colour)
             place = (int(disc[0] - 0.25 * radius), int(disc[1] - 0.3 * radius))
-            cv2.circle(canvas.pixels, place, round(0.55 * radius), (*lighter, SCENERY), -1)
+            cv2.circle(canvas.pixels, place, round(0.55 * radius), (blue, green, red, SCENERY), -1)
 
 
-def _bare(
-    canvas: Canvas, light: Light, tree: Tree, pixels: np.ndarray, scale: float, where: tuple[float, float]
-) -> None:
-    dark, snow = light.seen(np.array(light.leaves), 0.95, *where, None).tolist()
-    thick = max(1, round(0.012 * tree.height * scale))
-    fork = ((pixels[0] + 2 * pixels[1]) // 3).tolist()
-    for index, disc in enumerate(pixels[2:]):
-        tip = disc.tolist()
-        start = pixels[1].tolist() if index % 2 else fork
-        cv2.line(canvas.pixels, start, tip, (*dark, SCENERY), thick)
-        reach = tree.crown[index, 3] * scale
+def _bare(canvas: Canvas, tree: Tree, view: View) -> None:
+    dark, snow = view.colours[7:9]
+    thick = max(1, round(0.012 * tree.height * view.scale))
+    low = ((view.pixels[0] + 2 * view.pixels[1]) // 3).tolist()
+    high = view.pixels[1].tolist()
+    for index, tip in enumerate(view.pixels[2:].tolist()):
+        cv2.line(canvas.pixels, high if index % 2 else low, tip, (*dark, SCENERY), thick)
+        reach = float(tree.crown[index, 3]) * view.scale
         for dx in (-0.55, 0.1, 0.6):
             twig = (int(tip[0] + dx * reach), int(tip[1] - 0.6 * reach))
             cv2.line(canvas.pixels, tip, twig, (*dark, SCENERY), max(1, thick // 2))
@@ -63,20 +95,20 @@ def _bare(
                 cv2.line(canvas.pixels, tip, (twig[0], twig[1] - thick), (*snow, SCENERY), max(1, thick // 2))
 
 
-def draw_lamp(canvas: Canvas, camera: Camera, light: Light, lamp: Lamp, at: At) -> tuple[float, float, float] | None:
-    """A pole with an arm; returns (u, v, pixels a metre) of its light where it burns and is in the picture."""
-    arm = -lamp.arm
-    local = np.array([[0.0, 0.0, 0.0], [0.0, lamp.height, 0.0], [arm, lamp.height + 0.3, 0.0]])
-    seen = camera.place(local, *at)
-    if seen[:, 2].min() < 1.0:
+def fix_lamp(lamp: Lamp, at: At, light: Light) -> Fixed:
+    """Points: foot, bend, lamp; colours: steel, and the lamp's own light."""
+    points = np.array([(0.0, 0.0, 0.0), (0.0, lamp.height, 0.0), (-lamp.arm, lamp.height + 0.3, 0.0)])
+    return fix(at, points, light, np.array([_STEEL, _LIGHT]), glows=np.array([0.0, 1.0]))
+
+
+def draw_lamp(canvas: Canvas, view: View, *, night: bool) -> tuple[float, float, float] | None:
+    """A pole with an arm; returns (u, v, pixels a metre) of its light where it burns."""
+    if view.ahead < _NEAREST:
         return None
-    pixels = whole(camera.project(seen))
-    if within(canvas, pixels, 8) is None:
-        return None
-    scale = camera.focal / float(seen[0, 2])
-    colour = light.seen(np.array([_STEEL]), 0.9, float(seen[0, 0]), float(seen[0, 2]), None)[0].tolist()
-    cv2.polylines(canvas.pixels, [pixels], False, (*colour, SCENERY), max(1, round(0.13 * scale)))
-    bulb = pixels[2].tolist()
-    paint = (170.0, 225.0, 255.0, SCENERY) if light.night else (*colour, SCENERY)
+    steel, shine = view.colours
+    scale = view.scale
+    cv2.polylines(canvas.pixels, [view.pixels], False, (*steel, SCENERY), max(1, round(0.13 * scale)))
+    bulb = view.pixels[2].tolist()
+    paint = (*(shine if night else steel), SCENERY)
     cv2.ellipse(canvas.pixels, bulb, (max(1, round(0.38 * scale)), max(1, round(0.13 * scale))), 0, 0, 360, paint, -1)
-    return (float(bulb[0]), float(bulb[1]), scale) if light.night else None
+    return (float(bulb[0]), float(bulb[1]), scale) if night else None

@@ -20,7 +20,7 @@ from simulation.road_scenes.road import LAYOUTS, make_road
 from simulation.road_scenes.scenery import make_scenery
 from simulation.road_scenes.shadows import Shadows
 from simulation.road_scenes.sky import Sky
-from simulation.road_scenes.table import Drive, SceneError
+from simulation.road_scenes.table import Condition, Drive, SceneError
 from simulation.road_scenes.traffic import behind_the_barrier, follows, make_paths
 from simulation.road_scenes.truth import Frame, Seen, extent
 
@@ -42,7 +42,9 @@ class Scene:
         end = float(self.ego.s[-1]) + self.layout.range + 60.0
         paths = make_paths(scene, self.ego, following=following, rng=streams[4])
         self.actors = [make_actor(path, scene.condition) for path in paths]
-        self.scenery = make_scenery(scene.area, self.road, end, night=self.light.night, rng=streams[5])
+        self.scenery = make_scenery(
+            scene.area, self.road, end, self.light, snow=scene.condition is Condition.WINTER, rng=streams[5]
+        )
         self.ground = make_ground(scene.area, self.road, end, streams[6])
         self.canvas = Canvas(scene.width, scene.height, scene.oversampling)
         self._s = np.array([path.s for path in paths]).reshape(len(paths), scene.frames)
@@ -51,7 +53,15 @@ class Scene:
         beyond = np.array([behind_the_barrier(path, scene.area) for path in paths], dtype=bool)
         shadows = Shadows(self.canvas)
         self.painter = Painter(
-            self.canvas, self.light, scene.area, scene.condition, self.ground, shadows, self.actors, beyond
+            self.canvas,
+            self.light,
+            scene.area,
+            scene.condition,
+            self.ground,
+            shadows,
+            self.actors,
+            beyond,
+            scene.visible,
         )
         focal = Camera(0, 0, 0, 0, self.canvas.width, self.canvas.height).focal
         self.sky = Sky(self.canvas, scene.area, self.light, focal, streams[7])
@@ -112,7 +122,7 @@ class Scene:
         """Halos of the cars in the picture, where it is dark or wet."""
         if self.light.sun is not None:
             return
-        for slot in painted.drawn:
+        for slot in painted.shown:
             actor = self.actors[moment.chosen[slot - 1]]
             braking = bool(actor.braking[moment.frame])
             yield from car_glows(actor, moment.places[slot - 1], camera, slot, braking=braking)

@@ -207,7 +207,7 @@ def test_the_contact_sheet_is_a_page_of_tiles(tmp_path: Path) -> None:
     write_sheet(tmp_path / "sheet.png", few(), 3, boxes=True, report=shown.append)
     assert len(shown) == 6
     with Image.open(tmp_path / "sheet.png") as page:
-        assert page.size == (3 * 320, 2 * (180 + 16))
+        assert page.size == (3 * 400, 2 * (225 + 16))
 
 
 def said(*arguments: str) -> str:
