@@ -23,7 +23,7 @@ MOT, KITTI = "mot15_gt_det", "kitti_tracking"
 KITTI_CLASSES = {"Car": 0, "Pedestrian": 1, "Cyclist": 2}
 KITTI_NEIGHBOURS = {"Van": 0, "Truck": 0, "Person": 1, "Person_sitting": 1}  # alike: right or wrong, it does not count
 KITTI_SIZE, KITTI_FPS = (1242.0, 375.0), 10.0
-DISPLAYED = {"frcnn": 0.7, "acf": 15.0, "pointrcnn": 3.0}  # score of about the best F1: from there a box is shown
+DISPLAYED = {"frcnn": 0.9, "acf": 30.0, "pointrcnn": 2.0}  # score from which a box is shown to a person
 
 
 @dataclass(frozen=True)

@@ -8,21 +8,23 @@ import numpy as np
 from numpy.typing import NDArray
 
 from plugins.contract import FloatArray, IntArray
-from plugins.video.detections import Detections
+from plugins.video.detections import Array, Detections
 
 
 @dataclass(frozen=True)
 class Clip:
     """The same frames and boxes sorted by video, shot and number; boxes of a frame by centre x, dropped ones left out.
 
-    frame_rows: (F,) position of each sorted frame in the caller's `Frames`; box_rows: (K',) the same for boxes.
-    run: (F,) id of the shot a frame belongs to, ascending. number: (F,). stride: (F,) usual step of numbers in the
-    video. frame: (K',) sorted position of a box's frame. neighbours: (F, 2k) sorted position of the frames k, ..., 1
-    places before and 1, ..., k after, -1 where there is none: across a cut, beyond an end, or more than k strides away.
+    frame_rows: (F,) position of each sorted frame in the caller's `Frames`; box_rows: (K',) the same for boxes. video:
+    (F,) its id, as given. run: (F,) id of the shot a frame belongs to, ascending. number: (F,). stride: (F,) usual step
+    of numbers in the video. frame: (K',) sorted position of a box's frame. neighbours: (F, 2k) sorted position of the
+    frames k, ..., 1 places before and 1, ..., k after, -1 where there is none: across a cut, beyond an end, or more
+    than k strides away.
     """
 
     k: int
     frame_rows: IntArray
+    video: Array
     run: IntArray
     number: IntArray
     stride: IntArray
@@ -84,6 +86,7 @@ def sorted_clip(
     return Clip(
         k=k,
         frame_rows=order,
+        video=np.asarray(frames.video)[order],
         run=run,
         number=number,
         stride=steps,
