@@ -10,10 +10,9 @@ from math import fsum
 import numpy as np
 from numpy.typing import NDArray
 
-from plugins.balance.distances import Distance
+from plugins.balance.distances import BoolArray, Distance
 from plugins.balance.interior import relax
 from plugins.balance.relaxation import lower_bound
-from plugins.balance.swaps import BoolArray
 from plugins.contract import FloatArray
 
 SAFE = 1e-10  # of the objective: differences below it are rounding and fix or prune nothing wrongly

@@ -5,8 +5,11 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 
 import numpy as np
+from numpy.typing import NDArray
 
 from plugins.contract import FloatArray
+
+BoolArray = NDArray[np.bool_]
 
 
 class Edge:
@@ -39,6 +42,7 @@ class Distance(ABC):
     """
 
     curvature = 0.0
+    cheap = True  # the value of thousands of residuals takes milliseconds
     polyhedral = True  # d is piecewise linear, so the relaxation is a linear program
 
     def __init__(self, weight: float, classes: int) -> None:
@@ -55,6 +59,10 @@ class Distance(ABC):
     def edge(self, y: FloatArray) -> Edge:
         """The constraints of Y at y."""
         return Edge(len(y), np.empty(0))
+
+    def tight(self, y: FloatArray) -> BoolArray:
+        """(C,) classes whose residual costs something in both directions, given the multipliers of an optimum."""
+        return np.ones(len(y), dtype=bool)
 
     def conjugate(self, y: FloatArray) -> float:
         """What the bound pays for y: curvature / 2 |y|^2."""
@@ -94,6 +102,9 @@ class L1(Distance):
 
     def inside(self, y: FloatArray, share: float = 1.0) -> FloatArray:
         return np.clip(y, -share * self.weight, share * self.weight)
+
+    def tight(self, y: FloatArray) -> BoolArray:
+        return np.abs(y) < self.weight * (1 - 1e-6)
 
     def edge(self, y: FloatArray) -> Edge:
         return Box(y, self.weight)

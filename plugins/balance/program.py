@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from math import fsum
 
 import numpy as np
@@ -11,16 +13,17 @@ from threadpoolctl import threadpool_info, threadpool_limits  # type: ignore[imp
 
 from plugins.balance import door
 from plugins.balance.branching import SAFE, Search, fixable
-from plugins.balance.distances import L1, L2, Distance, L2Squared
+from plugins.balance.distances import L1, L2, BoolArray, Distance, L2Squared
 from plugins.balance.pool import Pool
 from plugins.balance.relaxation import Relaxation, solve_relaxation, split
-from plugins.balance.swaps import BoolArray, descend
+from plugins.balance.swaps import descend, descend_by_twos
 from plugins.balance.wasserstein import Wasserstein
 from plugins.contract import FloatArray, IntArray
 from plugins.evidence import uniform_by_id
 
 BANDS = (400, 2000)  # items about the threshold that are exchanged for each other, first few, then more
 LOOKS = 20_000  # at exchanges for one item
+BY_TWOS, TWOS = (300, 600), 30  # items exchanged two by two, and how often
 SMALL, NODES = 200, 200  # items that a search may leave open, and relaxations that it may solve
 TINY = 1e-12  # an objective that counts as 0
 EQUAL = 1e-9  # a gap below this is the precision of what is solved
@@ -147,7 +150,11 @@ class Program:
         taken = self._rounded(known)
         for size in BANDS:
             if time.perf_counter() < deadline:
-                self._improve(taken, known, size, deadline)
+                self._improve(taken, known, size, deadline, descend, LOOKS)
+        if self.distance.cheap:
+            by_twos = partial(descend_by_twos, y=known.y)
+            for size in BY_TWOS:
+                self._improve(taken, known, size, deadline, by_twos, TWOS)
         bound = self._proven(taken, known, deadline)
         return np.flatnonzero(taken), bound, known.y
 
@@ -160,13 +167,14 @@ class Program:
         taken[known.core[order[:few]]] = True
         return taken
 
-    def _improve(self, taken: BoolArray, known: Relaxation, size: int, deadline: float) -> None:
-        """Exchanges among the `size` items nearest to the threshold, and those that stand on its wrong side."""
+    def _improve(
+        self, taken: BoolArray, known: Relaxation, size: int, deadline: float, way: Callable[..., BoolArray], most: int
+    ) -> None:
+        """Exchanges, `most` looks in one way, among the `size` items about the threshold; `taken` is changed."""
         near = split(known.reduced, self.pool.ties, self.budget, size).core
         residual = self.target - self.pool.total(np.flatnonzero(taken))
-        taken[near] = descend(
-            self.pool.rows(near), self.pool.cost[near], taken[near], residual, self.distance, LOOKS, deadline
-        )
+        rows, cost = self.pool.rows(near), self.pool.cost[near]
+        taken[near] = way(rows, cost, taken[near], residual, self.distance, most, deadline)
 
     def _proven(self, taken: BoolArray, known: Relaxation, deadline: float) -> float:
         """A bound for what was taken, after a search of all that reduced costs leave open, if that is little.

@@ -76,6 +76,8 @@ class Wasserstein(Distance):
     4.0
     """
 
+    cheap = False
+
     def __init__(self, weight: float, ground: FloatArray, price: float | None = None) -> None:
         super().__init__(weight, len(ground))
         self.price = price if price is not None else max(float(ground.max(initial=0.0)) / 2, 1e-12)

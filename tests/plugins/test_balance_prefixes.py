@@ -96,11 +96,11 @@ def test_along_a_path_balance_falls_and_every_answer_is_that_of_its_weight_alone
         assert answer.bound <= alone.objective + 1e-9
         assert alone.bound <= answer.objective + 1e-9
         assert answer.objective - answer.bound < 0.3
-    # As weight rises optima trade cost for balance; answers may cross by their gaps.
-    slack = 2 * max(answer.objective - answer.bound for answer in answers)
-    terms = [answer.distance for answer in answers]
-    assert all(later <= earlier + slack / 0.1 for earlier, later in pairwise(terms))
-    assert terms[-1] < terms[0] / 5
+    # Optima at rising weights trade cost for balance; answers that are optimal up to a gap may cross by that gap.
+    for (low, one), (high, other) in pairwise(zip(weights, answers, strict=True)):
+        gaps = one.objective - one.bound + other.objective - other.bound
+        assert other.distance <= one.distance + gaps / (high - low) + 1e-9
+    assert answers[-1].distance < answers[0].distance / 2
 
 
 def test_a_path_within_a_time_limit_still_answers_every_weight() -> None:
