@@ -75,6 +75,9 @@ class Plugin(ABC, Generic[ConfigT]):
     def __init__(self, config: ConfigT | None = None) -> None:
         self.config: ConfigT = config if config is not None else self.Config()  # type: ignore[assignment]  # the same class
 
+    def check_classes(self, classes: tuple[str, ...]) -> None:
+        """Called when a plan is saved: PluginError where the settings name a class that the project does not have."""
+
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
         for base in cls.__dict__.get("__orig_bases__", ()):

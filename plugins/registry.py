@@ -93,9 +93,19 @@ def make(kind: str, name: str, config: dict[str, Any] | None = None) -> Any:
     try:
         return cls(cls.Config.model_validate(config or {}))
     except ValidationError as error:
-        first = error.errors()[0]
-        where = ".".join(str(part) for part in first["loc"]) or "config"
+        where, given, said = _first_fault(error)
         fields = ", ".join(cls.Config.model_fields) or "none"
-        raise PluginError(
-            f"{kind.capitalize()} '{name}': {where} = {first['input']!r}: {first['msg']}. Settings: {fields}."
-        ) from None
+        raise PluginError(f"{kind.capitalize()} '{name}': {where} = {given!r}: {said}. Settings: {fields}.") from None
+
+
+def _first_fault(error: ValidationError) -> tuple[str, Any, str]:
+    """Where, what was given, and what is wrong with it. Of a setting that may be of several types, what each asks for;
+    only those that the value came furthest with."""
+    faults = error.errors()
+    first = faults[0]["loc"][:1]
+    own = [fault for fault in faults if fault["loc"][:1] == first]
+    depth = max(len(fault["loc"]) for fault in own)
+    own = [fault for fault in own if len(fault["loc"]) == depth]
+    inner = own[0]["loc"][2:]  # behind the name stands which of the types was tried
+    where = ".".join(str(part) for part in (*first, *inner)) or "config"
+    return where, own[0]["input"], " or ".join(dict.fromkeys(fault["msg"] for fault in own))

@@ -10,7 +10,8 @@ from sqlalchemy.orm import Session
 
 from ml_backend.settings import settings
 from ml_backend.store.ledger import current_plan, next_number
-from ml_backend.store.tables import PlanVersion
+from ml_backend.store.tables import PlanVersion, Project
+from ml_backend.studio.labels import ConfigError, read_config
 from plugins import registry
 from plugins.contract import PluginError
 
@@ -170,6 +171,22 @@ def save_plan(session: Session, project_id: int, plan: Plan, *, author: str, not
     return row
 
 
+def check_for_project(session: Session, project_id: int, plan: Plan) -> None:
+    """PlanError where a plugin's settings name a class that the project's labeling config does not have."""
+    try:
+        classes = read_config(session.get_one(Project, project_id).label_config).classes
+    except ConfigError:
+        return  # no class can be known; the cycle says what is wrong with the config
+    chosen: list[_Chosen] = [*plan.scorers, plan.selector]
+    if plan.cold_start is not None:
+        chosen.append(plan.cold_start.selector)
+    for one in chosen:
+        try:
+            registry.make(one.kind, one.name, one.config).check_classes(classes)
+        except PluginError as error:
+            raise PlanError(str(error)) from None
+
+
 def changed_plan(plan: Plan, changes: dict[str, Any]) -> Plan:
     """A plan with top-level fields replaced, validated."""
     return parse_plan({**plan.model_dump(mode="json"), **changes})
@@ -188,7 +205,9 @@ def restore_plan(session: Session, project_id: int, number: int, *, author: str)
     if row is None:
         have = ", ".join(str(version.number) for version in plan_history(session, project_id)) or "none"
         raise PlanError(f"Plan {number} does not exist; saved plans: {have}.")
-    return save_plan(session, project_id, parse_plan(row.body), author=author, note=f"restored from {number}")
+    plan = parse_plan(row.body)
+    check_for_project(session, project_id, plan)
+    return save_plan(session, project_id, plan, author=author, note=f"restored from {number}")
 
 
 def needs_training(old: Plan, new: Plan) -> bool:

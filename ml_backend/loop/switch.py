@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from ml_backend.loop import jobs
 from ml_backend.loop.house import House
-from ml_backend.loop.plan import Plan, needs_training, read_plan, restore_plan, save_plan
+from ml_backend.loop.plan import Plan, check_for_project, needs_training, read_plan, restore_plan, save_plan
 
 
 @dataclass(frozen=True)
@@ -19,9 +19,10 @@ class Switched:
 
 
 def switch_plan(house: House, project_id: int, plan: Plan, *, author: str, note: str = "") -> Switched:
-    """Saves a plan and asks for a ranking, or for a training where the learner changed."""
+    """Saves a plan and asks for a ranking, or for a training where the learner changed. Raises PlanError."""
     with house.ledger.session() as session:
         _, old = read_plan(session, project_id)
+        check_for_project(session, project_id, plan)
         number = save_plan(session, project_id, plan, author=author, note=note).number
     return _ask(house, project_id, old, plan, number)
 

@@ -20,6 +20,7 @@ from ml_backend.loop.plan import (
     Plan,
     PlanError,
     changed_plan,
+    check_for_project,
     needs_training,
     plan_history,
     read_plan,
@@ -248,9 +249,9 @@ def change(rooms: RoomsOf, project: Known, body: PlanChange, caller: Author) -> 
     """Replaces top-level fields; the queue re-ranks in seconds, and trains only where the learner changed."""
 
     def save(session: Session, old: Plan) -> PlanVersion:
-        return save_plan(
-            session, project.id, changed_plan(old, body.changes), author=body.author or caller, note=body.note
-        )
+        plan = changed_plan(old, body.changes)
+        check_for_project(session, project.id, plan)
+        return save_plan(session, project.id, plan, author=body.author or caller, note=body.note)
 
     return _switch(rooms, project.id, save)
 

@@ -11,7 +11,7 @@ from pydantic import Field
 from plugins.balance.path import smallest_sufficient, solve_path
 from plugins.balance.prefixes import compare_orders, order_batch
 from plugins.balance.program import Solution, solve
-from plugins.balance.wanted import Target, checked_probabilities, serves, shares_of, wanted
+from plugins.balance.wanted import Target, check_target, checked_probabilities, serves, shares_of, wanted
 from plugins.balance.wasserstein import ground_from_embeddings
 from plugins.combination import checked_values
 from plugins.contract import FloatArray, IntArray, PluginConfig, PluginError, Selection, Selector
@@ -93,6 +93,9 @@ class ClassBalanced(Selector[ClassBalancedConfig]):
     )
     reference = "Zolfaghari Bengar et al. 2022 (WACV); thesis Eq. 4.3-4.4, 4.8-4.10"
     needs = frozenset({"task_id", "probabilities", "counts", "labels", "labeled_embeddings"})
+
+    def check_classes(self, classes: tuple[str, ...]) -> None:
+        check_target(self.config.target, classes, f"Selector '{self.name}'")
 
     def select(self, evidence: Evidence, values: FloatArray, budget: int) -> Selection:
         n, classes, counts = len(evidence), evidence.classes, evidence.counts

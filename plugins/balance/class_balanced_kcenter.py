@@ -6,7 +6,7 @@ import numpy as np
 from pydantic import Field
 
 from plugins.balance.greedy import balanced_kcenter
-from plugins.balance.wanted import Target, checked_probabilities, serves, shares_of, wanted
+from plugins.balance.wanted import Target, check_target, checked_probabilities, serves, shares_of, wanted
 from plugins.combination import checked_values
 from plugins.contract import FloatArray, PluginConfig, Selection, Selector
 from plugins.coverage.embeddings import labeled_and_pool
@@ -56,6 +56,9 @@ class ClassBalancedKCenter(Selector[ClassBalancedKCenterConfig]):
     )
     reference = "thesis Alg. 2; Sener & Savarese 2018; Minoux 1978 (lazy greedy)"
     needs = frozenset({"task_id", "probabilities", "counts", "embeddings", "labeled_embeddings"})
+
+    def check_classes(self, classes: tuple[str, ...]) -> None:
+        check_target(self.config.target, classes, f"Selector '{self.name}'")
 
     def select(self, evidence: Evidence, values: FloatArray, budget: int) -> Selection:
         n, classes, counts = len(evidence), evidence.classes, evidence.counts

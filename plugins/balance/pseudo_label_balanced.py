@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from plugins.balance.wanted import Target, checked_probabilities, shares_of, wanted
+from plugins.balance.wanted import Target, check_target, checked_probabilities, shares_of, wanted
 from plugins.combination import checked_values
 from plugins.contract import FloatArray, IntArray, PluginConfig, Selection, Selector
 from plugins.coverage.top import top
@@ -68,6 +68,9 @@ class PseudoLabelBalanced(Selector[PseudoLabelBalancedConfig]):
     )
     reference = "thesis ch. 4, baseline 'Entropy L1 pseudo label'"
     needs = frozenset({"task_id", "probabilities", "counts"})
+
+    def check_classes(self, classes: tuple[str, ...]) -> None:
+        check_target(self.config.target, classes, f"Selector '{self.name}'")
 
     def select(self, evidence: Evidence, values: FloatArray, budget: int) -> Selection:
         n, classes = len(evidence), evidence.classes

@@ -36,6 +36,12 @@ def wanted(counts: IntArray, budget: int, shares: FloatArray) -> FloatArray:
     return np.asarray(np.maximum(shares / shares.sum() * total - counts, 0.0))
 
 
+def check_target(target: Target, classes: tuple[str, ...], who: str) -> None:
+    """PluginError that names `who` unless every class of a given target exists and one of them is wanted."""
+    if isinstance(target, Mapping):
+        _given(target, classes, who)
+
+
 def shares_of(target: Target, evidence: Evidence, who: str) -> FloatArray:
     """(C,) shares that sum to 1; PluginError names `who`, the class and the remedy."""
     classes = evidence.classes

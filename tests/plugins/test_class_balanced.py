@@ -109,8 +109,15 @@ def test_a_class_that_does_not_exist_is_named(name: str) -> None:
         PluginError, match=f"Selector '{name}': target names 'cow', which is no class; classes: cat, dog"
     ):
         select(evidence(9), np.zeros(9), 3, name, target={"cow": 1.0})
-    with pytest.raises(PluginError, match="weight"):
-        select(evidence(9), np.zeros(9), 3, name, weight=-1)
+    with pytest.raises(
+        PluginError, match=f"Selector '{name}': target.cat = -1: Input should be greater than or equal to 0"
+    ):
+        make("selector", name, {"target": {"cat": -1}})
+
+
+def test_a_bad_weight_is_told_what_it_may_be() -> None:
+    with pytest.raises(PluginError, match="weight = -1: Input should be greater than or equal to 0 or Input should be"):
+        make("selector", "class_balanced", {"weight": -1})
 
 
 def test_rows_that_are_no_distributions_are_named() -> None:

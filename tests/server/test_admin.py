@@ -125,6 +125,8 @@ def other_frozen() -> dict[str, Any]:
         ({"batch": 0}, "batch"),
         ({"colour": "red"}, "colour"),
         ({"scorers": [{"name": "margin", "config": {"nonsense": 1}}]}, "nonsense"),
+        ({"selector": {"name": "class_balanced", "config": {"target": {"cow": 1}}}}, "target names 'cow', which is no"),
+        ({"selector": {"name": "class_balanced", "config": {"target": {"cow": -1}}}}, "target.cow = -1: Input"),
     ],
 )
 def test_a_plan_that_cannot_be_is_refused_with_a_sentence(
@@ -178,7 +180,17 @@ def test_plugins_come_with_their_schema(client: TestClient) -> None:
 
 def test_openapi_names_every_route(client: TestClient) -> None:
     paths = client.get("/openapi").json()["paths"]
-    wanted = ("", "/cycles", "/queue", "/items/{task_id}", "/problems", "/versions", "/plan", "/plan/history")
+    wanted = (
+        "",
+        "/cycles",
+        "/queue",
+        "/balance",
+        "/items/{task_id}",
+        "/problems",
+        "/versions",
+        "/plan",
+        "/plan/history",
+    )
     for path in (*wanted, "/plan/restore", "/train", "/rollback"):
         assert f"/api/projects/{{project_id}}{path}" in paths
 
