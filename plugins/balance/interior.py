@@ -16,6 +16,7 @@ STEP = 0.995  # share of the way to the edge that one step may go
 TINY = 1e-300
 PART = 2048  # rows at a time
 FEW = 10**8  # operations that are not worth a second thread
+STILL = 1e-8  # of the most mobile item's weight
 PATIENCE = 12  # steps without progress: what is left is rounding
 
 
@@ -129,9 +130,12 @@ def _step(
     """One predictor and corrector step from `at`."""
     left, slack = at.left, edge.slack
     theta = 1 / (at.low / at.z + at.high / left)
-    inner = P.T @ theta
-    corner = float(theta.sum())
-    matrix = gram(P, theta) + edge.hessian(at.a)
+    # Items far from the threshold hardly move: the matrix does without them, and what that errs the next step sees.
+    kept = np.flatnonzero(theta > STILL * float(theta.max()))
+    rows, mobile = (P, theta) if 2 * len(kept) > len(P) else (P[kept], theta[kept])
+    inner = rows.T @ mobile
+    corner = float(mobile.sum())
+    matrix = gram(rows, mobile) + edge.hessian(at.a)
     matrix[np.diag_indices_from(matrix)] += distance.curvature + 1e-13 * (matrix.trace() / len(matrix) + corner)
     # The threshold is eliminated first: P 1 = 1 makes [P 1] short of one rank, which only Y's part makes up for.
     factor = cho_factor(matrix - np.outer(inner, inner) / corner, check_finite=False)

@@ -22,9 +22,10 @@ from plugins.contract import FloatArray, IntArray
 from plugins.evidence import uniform_by_id
 
 BANDS = (400, 2000)  # items about the threshold that are exchanged for each other, first few, then more
-LOOKS = 20_000  # at exchanges for one item
+LOOKS = 2 * 10**9  # operations on exchanges for one item, in each band
 BY_TWOS, TWOS = (300, 600), 30  # items exchanged two by two, and how often
 SMALL, NODES = 200, 200  # items that a search may leave open, and relaxations that it may solve
+FINE, COARSE, FEW = 1e-9, 1e-7, 10**6  # precision of the relaxation, up to so many probabilities and above
 TINY = 1e-12  # an objective that counts as 0
 EQUAL = 1e-9  # a gap below this is the precision of what is solved
 
@@ -146,11 +147,12 @@ class Program:
         """Selected positions, what no batch is below, and multipliers. deadline: of time.perf_counter."""
         if self.budget in (0, len(self.pool)):
             return self.cheapest()
-        known = solve_relaxation(self.pool, self.target, self.budget, self.distance, start, deadline=deadline)
+        tolerance = FINE if self.pool.probabilities.size <= FEW else COARSE
+        known = solve_relaxation(self.pool, self.target, self.budget, self.distance, start, tolerance, deadline)
         taken = self._rounded(known)
         for size in BANDS:
             if time.perf_counter() < deadline:
-                self._improve(taken, known, size, deadline, descend, LOOKS)
+                self._improve(taken, known, size, deadline, descend, LOOKS // (size * len(self.target)))
         if self.distance.cheap:
             by_twos = partial(descend_by_twos, y=known.y)
             for size in BY_TWOS:
