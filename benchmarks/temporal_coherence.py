@@ -35,24 +35,31 @@ def run() -> dict[str, Any]:
     found = sequences()
     if not found:
         return {"rows": [], "note": f"No tracking data in {folder()}; set NEXTLABEL_DATA to the folder that holds it."}
+    means: list[dict[str, Any]] = []
     rows: list[dict[str, Any]] = []
     held: Figures = {}
-    pools = sorted({one.pool for one in found})
-    for pool in pools:
-        mine = sorted((one for one in found if one.pool == pool), key=lambda one: one.name)
-        figures = measured(mine[1::2])
-        rows += _rows(pool, figures)
-        for name, targets in figures.items():
-            for target, values in targets.items():
-                held.setdefault(name, {}).setdefault(target, []).extend(values)
-    means = [_mean(name, [row for row in rows if row["estimator"] == name]) for name in held]
+    for part in ("held out", "all"):
+        mine = [row for pool in sorted({one.pool for one in found}) for row in _pool_rows(found, pool, part, held)]
+        names = dict.fromkeys(row["estimator"] for row in mine)
+        means += [_mean(name, part, [row for row in mine if row["estimator"] == name]) for name in names]
+        rows += mine
     return {
         "rows": means + rows,
         "paired": paired(held),
-        "held_out": "every second sequence of each detector, by name",
+        "held_out": "every second sequence of each detector, by name; the prior has not seen them",
         "labels": f"{SHARE:.0%} of frames at random, {DRAWS} drawings; frames within {NEAR} of one do not count",
         "sequences": len(found),
     }
+
+
+def _pool_rows(found: list[Sequence], pool: str, part: str, held: Figures) -> list[dict[str, Any]]:
+    """Rows of one detector; figures of the sequences that are held out are added to `held`."""
+    mine = sorted((one for one in found if one.pool == pool), key=lambda one: one.name)
+    figures = measured((mine[1::2] or mine) if part == "held out" else mine)
+    for name, targets in figures.items() if part == "held out" else ():
+        for target, values in targets.items():
+            held.setdefault(name, {}).setdefault(target, []).extend(values)
+    return [{"sequences": f"{pool}, {part}", "estimator": name, **_cells(targets)} for name, targets in figures.items()]
 
 
 def measured(sequences: list[Sequence]) -> Figures:
@@ -70,7 +77,8 @@ def measured(sequences: list[Sequence]) -> Figures:
                 drawn.setdefault(name, {}).setdefault(target, []).append(np.array(values))
         for name, targets in drawn.items():
             for target, many in targets.items():
-                figures.setdefault(name, {})[target] = [(float(a), float(b)) for a, b in np.nanmean(many, axis=0)]
+                pairs = np.moveaxis(np.array(many), 0, 1)  # of each sequence, those of all drawings
+                figures.setdefault(name, {})[target] = [_mean_pair(values) for values in pairs]
     return figures
 
 
@@ -134,7 +142,10 @@ class Pool:
         """(estimator, target, figures) of the estimators that learn from labels."""
         f = len(self.sequence)
         seen = np.random.default_rng(draw).random(f) < SHARE
-        keep = ~np.convolve(seen, np.ones(2 * NEAR + 1), "same").astype(bool)
+        beside = np.clip(np.flatnonzero(seen)[:, None] + np.arange(-NEAR, NEAR + 1), 0, f - 1)
+        same = self.sequence[beside] == self.sequence[seen][:, None]
+        keep = np.ones(f, dtype=bool)
+        keep[beside[same]] = False
         false = self._sum(np.nan_to_num(self.wrong[kind]), kind)
         verdicts = Verdicts(
             np.where(seen[self.detections.frame], self.wrong["raw"], np.nan),
@@ -184,6 +195,8 @@ def paired(figures: Figures) -> list[dict[str, Any]]:
             for target in TARGETS:
                 difference = np.array(figures[name][target]) - np.array(figures[reference][target])
                 difference = difference[~np.isnan(difference).any(axis=1)]
+                if not len(difference):
+                    continue
                 samples = difference[rng.integers(len(difference), size=(10_000, len(difference)))].mean(axis=1)
                 low, high = np.quantile(samples, [0.025, 0.975], axis=0)
                 row: dict[str, Any] = {"estimator": name, "less": reference, "target": target, "of": len(difference)}
@@ -194,22 +207,29 @@ def paired(figures: Figures) -> list[dict[str, Any]]:
     return found
 
 
-def _rows(pool: str, figures: Figures) -> list[dict[str, Any]]:
-    return [{"sequences": pool, "estimator": name, **_cells(targets)} for name, targets in figures.items()]
+def _mean_pair(pairs: Array | list[tuple[float, float]]) -> tuple[float, float]:
+    """Mean (rho, gain) of those that are known; NaN if none is."""
+    known = np.array(pairs, dtype=np.float64).reshape(-1, 2)
+    known = known[~np.isnan(known).any(axis=1)]
+    return (float(known[:, 0].mean()), float(known[:, 1].mean())) if len(known) else (float("nan"), float("nan"))
 
 
-def _cells(targets: dict[str, list[tuple[float, float]]]) -> dict[str, float]:
-    cells: dict[str, float] = {}
+def _cells(targets: dict[str, list[tuple[float, float]]]) -> dict[str, float | None]:
+    """A row's figures; None where no sequence has errors enough."""
+    cells: dict[str, float | None] = {}
     for target in TARGETS:
-        rho, gain = np.nanmean(np.array(targets[target]), axis=0)
-        cells |= {f"{target} rho": round(float(rho), 3), f"{target} gain": round(float(gain), 3)}
+        for name, value in zip(("rho", "gain"), _mean_pair(targets[target]), strict=True):
+            cells[f"{target} {name}"] = None if np.isnan(value) else round(value, 3)
     return cells
 
 
-def _mean(name: str, rows: list[dict[str, Any]]) -> dict[str, Any]:
+def _mean(name: str, part: str, rows: list[dict[str, Any]]) -> dict[str, Any]:
     """The mean over detectors."""
-    cells = {key: round(float(np.mean([row[key] for row in rows])), 3) for key in rows[0] if key[:3] in ("raw", "thr")}
-    return {"sequences": "mean of detectors", "estimator": name, **cells}
+    cells: dict[str, Any] = {"sequences": f"mean of detectors, {part}", "estimator": name}
+    for key in [key for key in rows[0] if key[:3] in ("raw", "thr")]:
+        known = [row[key] for row in rows if row[key] is not None]
+        cells[key] = round(float(np.mean(known)), 3) if known else None
+    return cells
 
 
 def _rank_logits(detections: Detections) -> Array:
