@@ -20,6 +20,7 @@ from simulation.road_scenes.traffic import STEP, Path
 
 At = tuple[float, float, float]  # x, z, heading
 _PLAIN = 27.0  # metres from which a car's details are left out
+_AFAR = 48.0  # metres from which a car is of few faces
 _BRAKES = -0.7  # metres a second, squared; below this the brake lights are on
 
 
@@ -42,7 +43,8 @@ class Actor:
     ) -> Box | None:
         """Paints the object; returns a box of the canvas that holds all its pixels, None if it is outside."""
         if self.person is None:
-            mesh = _car(self.body, self.paint, light.sun is None and not self.parked, bool(self.braking[frame]))
+            lamps, braking = light.sun is None and not self.parked, bool(self.braking[frame])
+            mesh = _car(self.body, self.paint, lamps, braking, ahead > _AFAR)
             return draw_mesh(canvas, camera, light, mesh, at, slot, plain=ahead > _PLAIN)
         phase, speed = float(self.phases[frame]), float(self.speeds[frame])
         if self.path.kind is Kind.PEDESTRIAN:
@@ -52,9 +54,9 @@ class Actor:
         return paint(canvas, camera, light, self.person, self.paint, at, phase, slot)
 
 
-@lru_cache(maxsize=256)
-def _car(body: str, paint: Colour, lamps: bool, braking: bool) -> Mesh:
-    return make_car(body, paint, lamps=lamps, braking=braking)
+@lru_cache(maxsize=512)
+def _car(body: str, paint: Colour, lamps: bool, braking: bool, afar: bool) -> Mesh:
+    return make_car(body, paint, lamps=lamps, braking=braking, afar=afar)
 
 
 def make_actor(path: Path, condition: Condition) -> Actor:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from functools import cache
 
 import numpy as np
 
@@ -15,6 +16,7 @@ _SIGNS = {Area.CITY: bgr("#2457a8"), Area.TOWN: bgr("#c03030"), Area.HIGHWAY: bg
 _POLE = bgr("#7d8288")
 
 
+@cache
 def make_sign(area: Area, height: float = 2.4, size: float = 0.34) -> Mesh:
     """A pole with a board that both directions see."""
     pole = [_board(-0.04, 0.04, 0.0, height, 0.0, _POLE, end) for end in (-1, 1)]

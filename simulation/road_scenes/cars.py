@@ -71,9 +71,19 @@ _TAIL, _BRAKE, _LAMP, _BEAM, _AMBER = (
 )  # fmt: skip
 
 
-def make_car(body: str, paint: Colour, *, lamps: bool, braking: bool = False) -> Mesh:
-    """A car that looks along +z. lamps: head and tail lights are on, as at night and in rain."""
+def make_car(body: str, paint: Colour, *, lamps: bool, braking: bool = False, afar: bool = False) -> Mesh:
+    """A car that looks along +z. lamps: head and tail lights are on, as at night and in rain.
+
+    afar: a few pixels tall, of few faces.
+    """
     form = BODIES[body]
+    if afar:
+        hull = np.array(form.hull)[[0, 2, 3, 4, 6, 7]]
+        sides = [_disc(ahead, form.radius, form.radius, side * (form.half[0] + 0.01))[::2]
+                 for side in (-1, 1) for ahead in form.wheels]  # fmt: skip
+        wheels = [Face(side, _RUBBER, outward=(float(np.sign(side[0, 0])), 0.0, 0.0)) for side in sides]
+        ends = [face for face in _ends(form, lamps, braking) if not face.detail]
+        return make_mesh([*_swept(hull, form.half[0], form.half[0], paint), *wheels, *_cabin(form, paint), *ends])
     return make_mesh([*_tyres(form), *_hull(form, paint), *_cabin(form, paint), *_ends(form, lamps, braking)])
 
 

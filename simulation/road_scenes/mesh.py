@@ -47,25 +47,23 @@ class Mesh:
 def make_mesh(faces: Iterable[Face], centre: tuple[float, float, float] = (0.0, 0.7, 0.0)) -> Mesh:
     """Faces in painting order; normals point away from `centre` unless a face says otherwise."""
     listed = list(faces)
-    most = max(len(face.points) for face in listed)
-    rows, normals, start = [], [], 0
-    for face in listed:
-        n = len(face.points)
-        rows.append([start + min(i, n - 1) for i in range(most)])
-        normal = np.cross(face.points[1] - face.points[0], face.points[2] - face.points[0])
-        normal = normal / np.linalg.norm(normal)
-        away = face.points.mean(axis=0) - np.array(centre) if face.outward is None else np.array(face.outward)
-        normals.append(normal if normal @ away >= 0 else -normal)
-        start += n
-    vertices, faces, directions = np.concatenate([face.points for face in listed]), np.array(rows), np.array(normals)
+    sizes = [len(face.points) for face in listed]
+    starts = np.cumsum([0, *sizes[:-1]])
+    vertices = np.concatenate([face.points for face in listed])
+    indices = starts[:, None] + np.minimum(np.arange(max(sizes)), np.array(sizes)[:, None] - 1)
+    first, second, third = (vertices[starts + k] for k in range(3))
+    normals = np.cross(second - first, third - first)
+    normals /= np.linalg.norm(normals, axis=1, keepdims=True)
+    away = np.array([f.points.mean(axis=0) - centre if f.outward is None else f.outward for f in listed])
+    normals *= np.where(np.einsum("ij,ij->i", normals, away) >= 0, 1.0, -1.0)[:, None]
     return Mesh(
         vertices,
-        faces,
-        directions,
+        indices,
+        normals,
         np.array([face.colour for face in listed]),
         np.array([face.glows for face in listed]),
         ~np.array([face.detail for face in listed]),
-        np.einsum("ij,ij->i", directions, vertices[faces[:, 0]]),
+        np.einsum("ij,ij->i", normals, first),
         any(face.glows for face in listed),
         float(np.hypot(vertices[:, 0], vertices[:, 2]).max()),
     )
