@@ -65,10 +65,14 @@ def scenes(
     form, given = Format(_one("--format", format_, list(Format))), Answers(_one("--answers", answers, list(Answers)))
     chosen = _subset(subset, area, condition, spawn)
     made = drives(chosen, videos=videos, seconds=seconds, size=_size(size), seed=seed, oversampling=oversampling)
-    if output is not None:
-        _produce(output, made, form, (url, given), processes or cores(), console)
-    if contact_sheet is not None:
-        _sheet(contact_sheet, made, len(chosen.areas), boxes, console)
+    try:
+        if output is not None:
+            _produce(output, made, form, (url, given), processes or cores(), console)
+        if contact_sheet is not None:
+            _sheet(contact_sheet, made, len(chosen.areas), boxes, console)
+    except OSError as error:
+        where = error.filename or output or contact_sheet
+        raise SceneError(f"{where} cannot be written ({error.strerror}); choose another place or make room.") from None
 
 
 def _produce(

@@ -7,6 +7,7 @@ import multiprocessing
 import shutil
 from collections.abc import Callable, Generator, Sequence
 from concurrent.futures import FIRST_COMPLETED, ProcessPoolExecutor, wait
+from concurrent.futures.process import BrokenProcessPool
 from enum import StrEnum
 from pathlib import Path
 from typing import Any
@@ -37,13 +38,21 @@ def open_folder(folder: Path, drives: Sequence[Drive], form: Format) -> list[Dri
     settings = {"format": form.value, "drives": [drive.model_dump(mode="json") for drive in drives]}
     path = folder / SETTINGS
     if path.exists():
-        _compare(folder, json.loads(path.read_text(encoding="utf-8")), settings)
+        _compare(folder, _read(path), settings)
     elif folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         raise SceneError(f"{folder} holds something else than road scenes; choose a new or an empty folder.")
     folder.mkdir(parents=True, exist_ok=True)
-    if not path.exists() or len(json.loads(path.read_text(encoding="utf-8"))["drives"]) < len(drives):
+    if not path.exists() or len(_read(path)["drives"]) < len(drives):
         path.write_text(json.dumps(settings, indent=1) + "\n", encoding="utf-8")
     return [drive for drive in drives if not (folder / drive.name / TRUTH).exists()]
+
+
+def _read(path: Path) -> dict[str, Any]:
+    try:
+        there = json.loads(path.read_text(encoding="utf-8"))
+        return {"format": there["format"], "drives": list(there["drives"])}
+    except (ValueError, KeyError, TypeError):
+        raise SceneError(f"{path} is not what this command wrote; choose another folder.") from None
 
 
 def _compare(folder: Path, there: dict[str, Any], wanted: dict[str, Any]) -> None:
@@ -72,6 +81,8 @@ def render(folder: Path, drives: Sequence[Drive], form: Format, processes: int, 
                 said = done.value
                 for each in finished:
                     each.result()
+        except BrokenProcessPool:
+            raise SceneError("A process was ended, most likely for lack of memory; use fewer --processes.") from None
         except BaseException:
             pool.shutdown(wait=False, cancel_futures=True)
             for process in multiprocessing.active_children():
@@ -112,6 +123,8 @@ def render_drive(folder: Path, drive: Drive, form: Format, report: Report) -> No
                 report(t % STEP + 1)
     finally:
         keep.close()
+    if form is Format.MP4:
+        _check(own / VIDEO, drive.frames)
     (own / "gt" / "gt.txt").write_text(gt(truth), encoding="ascii")
     (own / "seqinfo.ini").write_text(seqinfo(drive), encoding="ascii")
     part = own / f"{TRUTH}.part"
@@ -129,6 +142,15 @@ def _movie(path: Path, drive: Drive) -> Generator[None, Picture, None]:
             writer.write((yield))
     finally:
         writer.release()
+
+
+def _check(path: Path, frames: int) -> None:
+    """OpenCV's writer says nothing of a full disk."""
+    capture = cv2.VideoCapture(str(path))
+    there = max(0, int(capture.get(cv2.CAP_PROP_FRAME_COUNT)))
+    capture.release()
+    if there != frames:
+        raise SceneError(f"{path} holds {there} of {frames} frames; is the disk full?")
 
 
 def _images(folder: Path, drive: Drive) -> Generator[None, Picture, None]:

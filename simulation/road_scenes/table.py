@@ -5,12 +5,13 @@ from __future__ import annotations
 import zlib
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 FPS = 25
+LARGEST = 40_000_000  # pixels that are drawn for a frame: 4K at twice its size
 SHORTEST, LONGEST = 10, 30  # seconds of a drive in the table
 
 
@@ -89,6 +90,16 @@ class Drive(BaseModel):
     seed: int = Field(0, ge=0, lt=2**63)
     visible: int = Field(50, ge=0, description="An object is annotated in a frame where it shows more pixels.")
     oversampling: int = Field(2, ge=1, le=4, description="Drawn so many times larger and averaged; 1 is jagged.")
+
+    @model_validator(mode="after")
+    def _fits(self) -> Self:
+        pixels = self.width * self.height * self.oversampling**2
+        if pixels > LARGEST:
+            raise ValueError(
+                f"takes {pixels / 1e6:.0f} megapixels at {self.oversampling} x oversampling, more than "
+                f"{LARGEST / 1e6:.0f}; ask for a smaller size or less oversampling"
+            )
+        return self
 
 
 _C, _T, _H = Area.CITY, Area.TOWN, Area.HIGHWAY
@@ -171,8 +182,9 @@ def _drive(**settings: Any) -> Drive:
         return Drive(**settings)
     except ValidationError as error:
         first = error.errors()[0]
-        where, says = ".".join(str(part) for part in first["loc"]), first["msg"].removeprefix("Input ")
-        raise SceneError(f"The {where} {first['input']!r} of a drive {says}.") from None
+        says = first["msg"].removeprefix("Input ").removeprefix("Value error, ")
+        where = f"The {first['loc'][0]} {first['input']!r} of a drive" if first["loc"] else "A frame"
+        raise SceneError(f"{where} {says}.") from None
 
 
 def _number(name: str) -> int:

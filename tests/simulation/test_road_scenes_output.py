@@ -202,6 +202,28 @@ def test_a_folder_of_something_else_is_left_alone(tmp_path: Path, frames_folder:
         open_folder(frames_folder, [drive.model_copy(update={"seed": 1}) for drive in few()], Format.JPG)
 
 
+def test_a_spoilt_record_is_named(tmp_path: Path) -> None:
+    (tmp_path / "scenes.json").write_text("{}")
+    with pytest.raises(SceneError, match=r"scenes\.json is not what this command wrote; choose another folder"):
+        open_folder(tmp_path, few(), Format.JPG)
+
+
+def test_a_short_movie_is_not_taken_for_finished(tmp_path: Path, movies_folder: Path) -> None:
+    movie = movies_folder / few()[0].name / "video.mp4"
+    with pytest.raises(SceneError, match=r"video\.mp4 holds 6 of 7 frames; is the disk full"):
+        production._check(movie, 7)
+    (tmp_path / "video.mp4").write_bytes(b"")
+    with pytest.raises(SceneError, match=r"video\.mp4 holds 0 of 6 frames"):
+        production._check(tmp_path / "video.mp4", 6)
+
+
+def test_a_place_that_cannot_be_written_is_named(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("mine")
+    where = str(tmp_path / "file" / "scenes")
+    sentence = said(where, "--videos", "1", "--seconds", "1")
+    assert sentence == f"{where} cannot be written (Not a directory); choose another place or make room."
+
+
 def test_the_contact_sheet_is_a_page_of_tiles(tmp_path: Path) -> None:
     shown: list[int] = []
     write_sheet(tmp_path / "sheet.png", few(), 3, boxes=True, report=shown.append)

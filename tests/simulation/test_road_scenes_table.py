@@ -87,6 +87,11 @@ def test_seeds_make_other_drives_and_more_videos_keep_the_first() -> None:
         ({"seconds": 0.0}, "0 seconds is no length of a video; give one between 0.04 and 3600."),
         ({"size": (481, 270)}, "The width 481 of a drive should be a multiple of 2."),
         ({"size": (480, 10)}, "The height 10 of a drive should be greater than or equal to 48."),
+        (
+            {"size": (3840, 2160), "oversampling": 4},
+            "A frame takes 133 megapixels at 4 x oversampling, more than 40; ask for a smaller size or less "
+            "oversampling.",
+        ),
         ({"oversampling": 9}, "The oversampling 9 of a drive should be less than or equal to 4."),
     ],
 )
