@@ -8,7 +8,8 @@ import numpy as np
 
 from plugins.contract import FloatArray, IntArray
 
-WINDOW = 64  # the most wanted items among which balance decides
+WINDOW, SHARE = 64, 4  # the most wanted items among which balance decides: at least, and this part of the batch
+MOST = 2 * 10**9  # operations, which narrow the window of a large batch
 BLOCK = 2**20  # numbers at a time
 
 
@@ -22,14 +23,24 @@ def wanted_shares(target: FloatArray, classes: int) -> FloatArray:
     return np.asarray(target / total) if total > 0 else np.full(classes, 1 / classes)
 
 
+def window_for(b: int, classes: int) -> int:
+    """A window for a batch of b: a quarter of it, less where that would take seconds, and at least WINDOW.
+
+    >>> window_for(100, 10), window_for(2_500, 100), window_for(10_000, 1_000)
+    (64, 625, 200)
+    """
+    return max(WINDOW, min(b // SHARE, MOST // max(1, b * classes)))
+
+
 def order_batch(
-    probabilities: FloatArray, cost: FloatArray, target: FloatArray, ties: FloatArray, window: int = WINDOW
+    probabilities: FloatArray, cost: FloatArray, target: FloatArray, ties: FloatArray, window: int | None = None
 ) -> IntArray:
     """(b,) an order of b selected items whose every prefix is near the wanted shares, most wanted first within that.
 
     probabilities: (b, C) rows of the items. cost: (b,), lower is more wanted. target: (C,) Omega >= 0. ties: (b,).
     Item k + 1 is the one of the `window` cheapest left that brings ||(k + 1) shares - P^T z||_1 lowest, of equals the
-    cheapest: b window C operations. A window of 1 is the order of cost.
+    cheapest: b window C operations. A window of 1 is the order of cost, one of b looks at balance alone; by default
+    `window_for`.
 
     >>> P = np.array([[0.9, 0.1], [0.8, 0.2], [0.1, 0.9]])
     >>> order_batch(P, np.array([-0.9, -0.8, -0.1]), np.array([1.0, 1.0]), np.zeros(3)).tolist()
@@ -41,6 +52,7 @@ def order_batch(
             f"The rows have shape {probabilities.shape}, cost {cost.shape}, ties {ties.shape}, target {target.shape}; "
             "give (b, C), (b,), (b,) and (C,)."
         )
+    window = window_for(b, classes) if window is None else window
     if window < 1:
         raise ValueError(f"The window is {window}; give 1 or more items.")
     shares = wanted_shares(np.asarray(target, dtype=np.float64), classes)
