@@ -21,6 +21,8 @@ COLUMNS: dict[str, str] = {
     "embeddings": "(N, D) float32 features of the pool",
     "label_history": "(N, T) label predicted at each training epoch",
     "images": "(N, H, W, channels) uint8 small pictures of the pool",
+    "video": "(N,) video of each item",
+    "frame": "(N,) frame number within its video",
     "truth": "(N,) true class index; only a simulation knows it",
     "labels": "(L,) class index of each labeled item",
     "labeled_embeddings": "(L, D) float32 features of the labeled items",
@@ -132,6 +134,14 @@ class Evidence:
     @property
     def images(self) -> Array:
         return self.column("images")
+
+    @property
+    def video(self) -> Array:
+        return self.column("video")
+
+    @property
+    def frame(self) -> Array:
+        return self.column("frame")
 
     @property
     def truth(self) -> Array:

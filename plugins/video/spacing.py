@@ -7,16 +7,39 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
+from pydantic import Field
 
-from plugins.contract import FloatArray, IntArray
+from plugins.combination import checked_values
+from plugins.contract import FloatArray, IntArray, PluginConfig, Selection, Selector
+from plugins.evidence import Evidence
 from plugins.video.clip import usual_steps
 from plugins.video.detections import Array
+
+
+class SpacedConfig(PluginConfig):
+    """How far apart, and how many of a video."""
+
+    distance: int = Field(
+        3,
+        ge=0,
+        le=1_000,
+        description="Frames on either side of a chosen one that are skipped; more makes the batch more varied and "
+        "leaves less choice: at 3 at most 1 frame in 4 fits.",
+    )
+    cap: int | None = Field(
+        None,
+        ge=1,
+        le=1_000_000,
+        description="Most frames of one video in a batch, lifted when nothing else is left; fewer spreads the batch "
+        "over more videos, null sets no limit.",
+    )
+
 
 NONE: IntArray = np.empty(0, dtype=np.int64)
 
 
 @dataclass(frozen=True)
-class Spaced:
+class Apart:
     """order: (b,) positions, best first.
 
     strict: how many of them, from the front, keep both distance and cap. distant: how many keep the distance.
@@ -38,7 +61,7 @@ def spaced(
     cap: int | None = None,
     labeled_video: Array | None = None,
     labeled_number: IntArray = NONE,
-) -> Spaced:
+) -> Apart:
     """The best min(budget, N) frames with distance between them.
 
     In each round every video gives its best frame that is more than k strides from labeled and chosen ones, the video
@@ -50,7 +73,7 @@ def spaced(
     then the distance shrinks by one stride at a time: at k strides at most 1 frame in k + 1 fits.
 
     >>> spaced(np.array([9.0, 8.0, 7.0, 1.0]), np.array([0, 0, 0, 1]), np.array([1, 2, 3, 1]), 3, ties=np.zeros(4), k=1)
-    Spaced(order=array([0, 3, 2]), strict=3, distant=3)
+    Apart(order=array([0, 3, 2]), strict=3, distant=3)
     """
     turns = _Turns(values, ties, video, number, labeled_video if labeled_video is not None else NONE, labeled_number)
     budget = max(0, min(budget, len(values)))
@@ -58,7 +81,7 @@ def spaced(
     distant = turns.run(budget, k, None)
     for closer in range(k - 1, -1, -1):
         turns.run(budget, closer, None)
-    return Spaced(np.array(turns.order, dtype=np.int64), strict, distant)
+    return Apart(np.array(turns.order, dtype=np.int64), strict, distant)
 
 
 class _Turns:
@@ -84,7 +107,7 @@ class _Turns:
         every = np.concatenate([number, labeled_number])
         by_time = np.lexsort((every, of))
         self._stride = np.ones(int(of.max(initial=-1)) + 1, dtype=np.int64)
-        self._stride[of[by_time]] = usual_steps(of[by_time], every[by_time])
+        self._stride[of[by_time]] = np.maximum(usual_steps(of[by_time], every[by_time]), 1)  # 0 where frames repeat
         self._video, self._number = of[:n], number
         self._taken: list[IntArray] = [NONE] * len(self._stride)
         for one in np.unique(of[n:]).tolist():
@@ -128,3 +151,40 @@ class _Turns:
         self._count[one] += 1
         taken = self._taken[one]
         self._taken[one] = np.insert(taken, np.searchsorted(taken, self._number[i]), self._number[i])
+
+
+class Spaced(Selector[SpacedConfig]):
+    """order: as `spaced`, with the frame numbers and videos of the pool.
+
+    Distance is kept within the batch. Labeled frames are no part of the pool, and no column says yet where they are.
+    """
+
+    name, title = "spaced", "Frames apart"
+    summary = "Videos take turns with their best frames, and frames beside a chosen one are skipped."
+    reference = "thesis ch. 2, temporal representativeness"
+    needs = frozenset({"task_id", "video", "frame"})
+
+    def select(self, evidence: Evidence, values: FloatArray, budget: int) -> Selection:
+        values = checked_values("The combined score", values, len(evidence))
+        video, number = evidence.video, evidence.frame
+        distance, cap = self.config.distance, self.config.cap
+        found = spaced(values, video, number, budget, ties=evidence.jitter, k=distance, cap=cap)
+        close = len(found.order) - found.distant
+        notes: tuple[str, ...] = ()
+        if close:
+            notes = (
+                f"{close} of {len(found.order)} frames stand within {distance} frames of another one: nothing else was "
+                f"left, since at that distance at most 1 frame in {distance + 1} fits.",
+            )
+        place = {int(i): n for n, i in enumerate(found.order)}
+
+        def reason(item: int) -> str:
+            apart = place.get(item, len(place)) < found.distant
+            kept = (
+                f"more than {distance} frames from the others"
+                if apart
+                else "close to others, since no frame farther away is left"
+            )
+            return f"frame {number[item]} of video {video[item]}, {kept}"
+
+        return Selection(found.order, reason=reason, notes=notes)

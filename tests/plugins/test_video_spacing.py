@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -10,7 +11,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from plugins.video.spacing import spaced
+from plugins.conformance import suite
+from plugins.evidence import Evidence
+from plugins.video.spacing import Spaced, SpacedConfig, spaced
 
 
 def literal(
@@ -112,3 +115,23 @@ def test_edges() -> None:
     assert spaced(np.ones(2), np.zeros(2, int), np.arange(2), 0, ties=np.zeros(2)).order.tolist() == []
     with pytest.raises(ValueError, match=r"2 values came with videos \(1,\)"):
         spaced(np.ones(2), np.zeros(1, int), np.arange(2), 1, ties=np.zeros(2))
+
+
+@pytest.mark.parametrize("check", suite(Spaced), ids=lambda check: check.__name__)
+def test_the_selector_keeps_the_contract(check: Callable[[], None]) -> None:
+    check()
+
+
+def test_the_selector_says_what_it_kept() -> None:
+    columns = {"task_id": np.arange(30), "video": np.repeat([4, 9], 15), "frame": np.tile(np.arange(15), 2)}
+    evidence = Evidence(dict(columns), classes=("car",)).for_plugin("spaced", Spaced.needs)
+    values = np.r_[np.linspace(1, 2, 15), np.zeros(15)]
+    found = Spaced(SpacedConfig(distance=4)).select(evidence, values, 4)
+    assert found.notes == ()
+    assert found.order[0] == 14
+    assert found.reason is not None
+    assert found.reason(14) == "frame 14 of video 4, more than 4 frames from the others"
+    many = Spaced(SpacedConfig(distance=4, cap=2)).select(evidence, values, 10)
+    assert "at most 1 frame in 5 fits" in many.notes[0]
+    assert many.reason is not None
+    assert many.reason(int(many.order[-1])).endswith("close to others, since no frame farther away is left")
