@@ -73,7 +73,8 @@ def solve(
     wanted. target: (C,), Omega >= 0. budget: b; all N are taken if it is larger. distance: one of DISTANCES; for
     "wasserstein" give ground (C, C), and optionally the price of a label that is missing or too many. ties: (N,), of
     equal items the smaller goes first; by default drawn by seed and position, so give keys of the items where the
-    pool's order must not matter. time_limit: seconds after which the best batch so far is returned with its gap.
+    pool's order must not matter. time_limit: seconds after which the best batch so far is returned with its gap;
+    the clock is looked at between steps, of which one takes seconds at a thousand classes.
     start: (C,) multipliers of a similar program. ValueError names the first thing that is wrong with the input.
 
     The relaxation is solved to a proof (`relaxation`), its few fractions are rounded, exchanges improve the batch
