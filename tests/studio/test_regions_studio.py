@@ -139,11 +139,9 @@ PEOPLES = {
 }
 
 
-def test_peoples_keyframes_are_read_as_label_studio_exports_them(studio: Studio) -> None:
-    number, task = project_of(studio, "video_tracks")
-    config = read_regions_config(config_text("video_tracks"))
-    assert isinstance(config, TracksConfig)
-    result = [
+def peoples_tracks(config: TracksConfig) -> list[dict[str, Any]]:
+    """A region for each of PEOPLES, as the editor writes it."""
+    return [
         {
             "id": f"track-{position}",
             "from_name": config.from_name,
@@ -153,7 +151,13 @@ def test_peoples_keyframes_are_read_as_label_studio_exports_them(studio: Studio)
         }
         for position, sequence in enumerate(PEOPLES.values())
     ]
-    studio.annotate(task, result)
+
+
+def test_peoples_keyframes_are_read_as_label_studio_exports_them(studio: Studio) -> None:
+    number, task = project_of(studio, "video_tracks")
+    config = read_regions_config(config_text("video_tracks"))
+    assert isinstance(config, TracksConfig)
+    studio.annotate(task, peoples_tracks(config))
     (plain,) = export(studio, number, interpolate=False)
     (interpolated,) = export(studio, number, interpolate=True)
     tracks = tracks_of(plain["annotations"][0], config, 100, 100).tracks
