@@ -12,14 +12,16 @@ ROOT = Path(__file__).resolve().parent.parent
 
 PLUGINS, SETTINGS = "plugins", "ml_backend.settings"
 LEARNERS, STORE, STUDIO = "ml_backend.learners", "ml_backend.store", "ml_backend.studio"
+VIDEO = "ml_backend.video"
 LOOP, MODEL, SERVER = "ml_backend.loop", "ml_backend.model", "ml_backend.server"
-FLOOR = {PLUGINS, SETTINGS, LEARNERS, STORE, STUDIO}
+FLOOR = {PLUGINS, SETTINGS, LEARNERS, STORE, STUDIO, VIDEO}
 ROOMS: dict[str, set[str]] = {
     PLUGINS: set(),
     SETTINGS: set(),
     LEARNERS: {PLUGINS},
     STORE: {PLUGINS, SETTINGS},
     STUDIO: set(),
+    VIDEO: set(),
     LOOP: FLOOR,
     MODEL: {*FLOOR, LOOP},
     "_wsgi": {*FLOOR, LOOP, MODEL, SERVER},
@@ -134,6 +136,7 @@ def test_the_rooms_make_no_circle() -> None:
         ("ml_backend.learners.frozen", "import ml_backend.store.ledger"),
         ("ml_backend.learners.frozen", "from ml_backend import settings"),
         ("ml_backend.studio.labels", "from plugins.evidence import Evidence"),
+        ("ml_backend.video.reading", "from ml_backend.studio.client import Studio"),
         ("ml_backend.store.ledger", "from ..loop import jobs"),
         ("ml_backend.loop.cycle", "from ml_backend.server.app import app"),
         ("ml_backend.server.protocol", "from ml_backend.loop.cycle import run_cycle"),
