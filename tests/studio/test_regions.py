@@ -13,6 +13,7 @@ from hypothesis.extra.numpy import arrays
 from ml_backend.studio.regions.boxes import box_results, boxes_of
 from ml_backend.studio.regions.checks import check_regions_prediction
 from ml_backend.studio.regions.config import BoxesConfig, RegionsConfig, TimelineConfig, TracksConfig
+from ml_backend.studio.regions.frames import VideoFrame, frame_of
 from ml_backend.studio.regions.geometry import FloatArray
 from ml_backend.studio.regions.reading import RegionError
 
@@ -154,3 +155,30 @@ def test_a_learners_wrong_boxes_are_refused(changes: dict[str, Any], culprit: st
     box_results(BOXES, **right)
     with pytest.raises(ValueError, match=culprit):
         box_results(BOXES, **{**right, **changes})
+
+
+def test_a_thumbnail_may_be_rounded_to_whole_pixels() -> None:
+    region = drawn(original_width=1000, original_height=667)
+    assert len(boxes_of(annotation([region]), BOXES, 10, 7).box) == 1
+
+
+@pytest.mark.parametrize(
+    ("data", "culprit"),
+    [
+        (None, "holds None under 'video'"),
+        ({"frame": 3}, "holds None under 'video'"),
+        ({"video": " ", "frame": 3}, "holds ' ' under 'video'"),
+        ({"video": "a.mp4"}, "holds None under 'frame'"),
+        ({"video": "a.mp4", "frame": 0}, "holds 0 under 'frame'"),
+        ({"video": "a.mp4", "frame": True}, "holds True under 'frame'"),
+        ({"video": "a.mp4", "frame": 1.5}, "holds 1.5 under 'frame'"),
+        ({"video": "a.mp4", "frame": "last"}, "holds 'last' under 'frame'"),
+    ],
+)
+def test_a_task_that_names_no_frame_is_refused(data: Any, culprit: str) -> None:
+    with pytest.raises(RegionError, match=f"Task 7 {culprit}"):
+        frame_of({"id": 7, "data": data})
+
+
+def test_the_frame_of_a_task_may_come_from_a_table() -> None:
+    assert frame_of({"id": 7, "data": {"video": "a.mp4", "frame": "12"}}) == VideoFrame("a.mp4", 12)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -11,6 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ml_backend.studio.labels import ConfigError
+from ml_backend.studio.regions.checks import check_regions_prediction
 from ml_backend.studio.regions.config import (
     BoxesConfig,
     RegionsConfig,
@@ -20,6 +23,7 @@ from ml_backend.studio.regions.config import (
 )
 from ml_backend.studio.regions.frame_rate import check_frame_rate, frame_rate
 from ml_backend.studio.regions.label_map import LabelMapError, map_labels
+from ml_backend.studio.regions.tracks import tracks_of
 
 SHIPPED = Path(__file__).parents[2] / "label_config"
 IMAGE = '<Image name="img" value="$url"/>'
@@ -187,3 +191,17 @@ def test_a_name_without_a_certain_partner_names_both_sides(
 def test_the_same_names_in_any_order_map_to_themselves(names: list[str], random: Any) -> None:
     shuffled = random.sample(names, len(names))
     assert dict(map_labels(names, shuffled)) == {name: name for name in names}
+
+
+def test_the_regions_of_the_docs_are_ones_we_write_and_read() -> None:
+    page = (SHIPPED.parent / "docs" / "label_configs.md").read_text()
+    regions = [json.loads(block) for block in re.findall(r"```json\n(.*?)```", page, re.DOTALL)]
+    boxes, tracks, timeline = (
+        read_regions_config((SHIPPED / f"{name}.xml").read_text())
+        for name in ("image_boxes", "video_tracks", "video_timeline")
+    )
+    for config, region in zip((boxes, tracks, timeline), regions, strict=True):
+        check_regions_prediction(config, {"task": 1, "score": 0.5, "model_version": "v", "result": [region]})
+    assert isinstance(tracks, TracksConfig)
+    (track,) = tracks_of({"id": 1, "result": regions[1:2]}, tracks, 1280, 720).tracks
+    assert track.frame.tolist() == [*range(10, 61), 90]

@@ -24,7 +24,7 @@ from ml_backend.studio.regions.geometry import (
 from ml_backend.studio.regions.labeled import checked_labels, checked_scores
 from ml_backend.studio.regions.reading import Json, Region, RegionError, number, percent, regions_of
 
-ASPECT = 0.02  # how far the image's shape may be off: thumbnails are rounded to whole pixels
+ASPECT = 0.02  # how far the image's shape may be off
 
 
 @dataclass(frozen=True, eq=False)
@@ -70,7 +70,8 @@ def _check_image(region: Region, width: float, height: float) -> None:
     if region.whole.get("original_width") is None or region.whole.get("original_height") is None:
         return  # written by a program; percent need no size
     original = number(region, region.whole, "original_width"), number(region, region.whole, "original_height")
-    if abs(original[0] * height - original[1] * width) > ASPECT * original[0] * height:
+    rounding = max(original) / 2  # of a size in whole pixels
+    if abs(original[0] * height - original[1] * width) > ASPECT * original[0] * height + rounding:
         raise RegionError(
             "other_image",
             f"{region.who} was drawn on an image of {original[0]:g} x {original[1]:g} px, but the image has "
