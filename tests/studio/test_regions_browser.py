@@ -20,6 +20,7 @@ from tests.studio.test_regions_studio import (
     SHIPPED,
     assert_same,
     config_text,
+    data_of,
     peoples_tracks,
     project_of,
     written,
@@ -76,6 +77,11 @@ def show(page: Page, studio: Studio, name: str, result: list[dict[str, Any]]) ->
     return task, config
 
 
+def submit(page: Page) -> None:
+    with page.expect_response(lambda response: "/annotations" in response.url and response.request.method == "POST"):
+        page.get_by_test_id("bottombar-submit-button").click()
+
+
 @pytest.mark.parametrize("name", SHIPPED)
 def test_a_person_sees_the_labels_and_submits_the_prediction(
     page: Page, studio: Studio, name: str, tmp_path: Path
@@ -90,13 +96,28 @@ def test_a_person_sees_the_labels_and_submits_the_prediction(
         page.get_by_text("Frame 17 of drive.mp4", exact=True).wait_for(timeout=FIRST_PAINT)
     page.screenshot(path=tmp_path / f"{name}.png")
     assert page.get_by_text("error", exact=False).count() == 0
-    with page.expect_response(lambda response: "/annotations" in response.url and response.request.method == "POST"):
-        page.get_by_test_id("bottombar-submit-button").click()
+    submit(page)
     (annotation,) = studio.task(task)["annotations"]
     assert_same(config, annotation["result"])
     assert failures == []
     if os.environ.get("NEXTLABEL_KEEP_SCREENSHOTS"):
         print(f"screenshots: {tmp_path}")
+
+
+def test_the_alias_of_a_label_is_what_annotations_store(page: Page, studio: Studio) -> None:
+    text = config_text("image_boxes").replace('value="Car"', 'value="A car of any kind" alias="Car"')
+    number = int(studio.create_project(title="regions alias", label_config=text)["id"])
+    config = read_regions_config(text)
+    assert config == read_regions_config(config_text("image_boxes"))
+    (task,) = studio.import_tasks(number, [data_of("image_boxes")])
+    result = written(config)
+    assert studio.import_predictions(number, [{"task": task, "score": 0, "model_version": "v", "result": result}]) == 1
+    studio.update_project(number, model_version="v", show_collab_predictions=True)
+    page.goto(f"{studio.url}/projects/{number}/data?task={task}")
+    page.wait_for_function(READY, arg=[len(result), 0], timeout=FIRST_PAINT)
+    page.get_by_text("A car of any kind", exact=True).first.wait_for(timeout=FIRST_PAINT)
+    submit(page)
+    assert_same(config, studio.task(task)["annotations"][0]["result"])
 
 
 def in_order(sequence: list[dict[str, Any]]) -> bool:

@@ -190,7 +190,9 @@ VALUES: list[Any] = [None, True, False, -1, 0, 1, 2, 50, 99.5, 100, 1e-9, 101, "
 
 
 def test_our_check_lets_nothing_through_that_label_studio_drops() -> None:
-    configs = {kind: xml.format('<Label value="Car"/><Label value="Person"/>') for kind, xml in XML.items()}
+    configs = {
+        kind: xml.format('<Label value="Car"/><Label value="a person" alias="Person"/>') for kind, xml in XML.items()
+    }
     rows = [(kind, right(kind)) for kind in configs]
     for kind, path in sorted({(kind, path) for kind, path, _, _ in FAULTS}):
         for value in VALUES:

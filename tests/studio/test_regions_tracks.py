@@ -65,20 +65,20 @@ def test_keyframes_are_the_fewest_that_keep_the_tolerance(length: int, seed: int
     box = np.round(walk(length, seed))
     rows = keyframes(box, tolerance).tolist()
     assert (rows[0], rows[-1]) == (0, length - 1)
-    assert misses(box, rows) <= tolerance + 1e-9
-    assert len(rows) == fewest(box, tolerance + 1e-9)
+    assert misses(box, rows) <= tolerance + 1e-8
+    assert fewest(box, tolerance + 1e-8) <= len(rows) <= fewest(box, tolerance)
 
 
 @given(st.integers(1, 400), st.integers(0, 10**6), st.floats(0, 20))
 def test_interpolated_keyframes_never_miss_by_more_than_the_tolerance(length: int, seed: int, tolerance: float) -> None:
     box = walk(length, seed)
     rows = keyframes(box, tolerance)
-    assert misses(box, rows.tolist()) <= tolerance + 1e-9
+    assert misses(box, rows.tolist()) <= tolerance + 1e-8
 
 
 def test_what_stands_still_or_moves_evenly_needs_two_keyframes() -> None:
     assert keyframes(np.ones((5000, 4)), 0.0).tolist() == [0, 4999]
-    assert keyframes(np.arange(5000.0)[:, None] * [1, 2, 1, 2], 1e-6).tolist() == [0, 4999]
+    assert keyframes(np.arange(5000.0)[:, None] * [0.1, 0.7, 0.1, 0.7], 0.0).tolist() == [0, 4999]
 
 
 def expanded_as_exported(value: dict[str, Any]) -> list[tuple[int, list[float]]]:
@@ -218,6 +218,7 @@ STILL = np.array([[0.0, 0, 9, 9]] * 3)
         (Track("a", 0, np.arange(1, 4), STILL), {"tolerance_px": -1}, "tolerance is -1"),
         (Track("a", 0, np.arange(1, 4), STILL), {"fps": 0}, "0 frames per second"),
         (Track("a", 0, np.arange(1, 4), STILL), {"frames": 0}, "has 0 frames"),
+        (Track("a", 0, np.arange(1, 4), STILL), {"frames": 9.0}, "has 9.0 frames"),
     ],
 )
 def test_a_learners_wrong_tracks_are_refused(track: Track, changes: dict[str, Any], culprit: str) -> None:

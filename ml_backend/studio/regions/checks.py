@@ -9,8 +9,8 @@ from collections import Counter
 from typing import Any
 
 from ml_backend.studio.regions.config import BoxesConfig, RegionsConfig, TracksConfig
+from ml_backend.studio.regions.frame_rate import MOST_FRAMES
 from ml_backend.studio.regions.reading import Json
-from ml_backend.studio.regions.tracks import MOST_FRAMES
 
 ROUNDING = 1e-6  # percent; x + width of a box at the right edge may come out a hair above 100
 

@@ -1,13 +1,16 @@
-"""Frames per second as Label Studio counts them: what <Video frameRate> says, and never what the file says."""
+"""How Label Studio counts the frames of a video: by what <Video frameRate> says, and never by what the file says."""
 
 from __future__ import annotations
 
 import math
+import operator
 from collections.abc import Mapping
 from typing import Any
 
 from ml_backend.studio.labels import ConfigError
 from ml_backend.studio.regions.config import VideoConfig
+
+MOST_FRAMES = 1_000_000  # of a video; eleven hours at 24 frames per second
 
 
 def frame_rate(config: VideoConfig, data: Mapping[str, Any]) -> float:
@@ -54,3 +57,14 @@ def check_frame_rate(config: VideoConfig, fps: float) -> None:
             f'The video has {fps:g} frames per second, but <Video name="{config.to_name}"> counts {said:g}; '
             f'set frameRate="{fps:g}", or "$fps" and give each task its own.',
         )
+
+
+def checked_frames(frames: int) -> int:
+    """How many frames a video has, from 1 to MOST_FRAMES. Raises ValueError."""
+    try:
+        counted = operator.index(frames)  # NumPy's integers are welcome too
+    except TypeError:
+        counted = 0
+    if not 1 <= counted <= MOST_FRAMES:
+        raise ValueError(f"The video has {frames!r} frames; give a whole number from 1 to {MOST_FRAMES}.")
+    return counted

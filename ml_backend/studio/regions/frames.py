@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from ml_backend.studio.regions.frame_rate import MOST_FRAMES
 from ml_backend.studio.regions.reading import Json, RegionError
-from ml_backend.studio.regions.tracks import MOST_FRAMES
 
 
 @dataclass(frozen=True)

@@ -15,8 +15,8 @@ LEAST_SIDE = 1e-3  # px; what is thinner is the rounding of a line
 def checked_size(width: float, height: float) -> None:
     """Raises ValueError unless an image can have this size in pixels."""
     for name, value in (("width", width), ("height", height)):
-        if not (math.isfinite(value) and value > 0):
-            raise ValueError(f"The {name} of the image is {value!r} px; give a positive number.")
+        if not (math.isfinite(value) and value >= 1):
+            raise ValueError(f"The {name} of the image is {value!r} px; give its size in pixels, 1 or more.")
 
 
 def checked_boxes(what: str, box: Any) -> FloatArray:

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from ml_backend.studio.regions.geometry import FloatArray
 
 IntArray = NDArray[np.int64]
+ROUNDING = 1e-9  # px; a box that moves evenly is a straight line, whatever its last binary digit says
 FIRST_LOOK = 64  # frames; how far ahead is looked at first, and twice as far each time after
 
 
@@ -28,7 +29,7 @@ def runs(frame: IntArray) -> list[slice]:
 def keyframes(box: FloatArray, tolerance: float) -> IntArray:
     """(k,) the fewest rows of a (L, 4) box, frame after frame, that linear interpolation needs, with both ends.
 
-    Between them no coordinate misses by more than `tolerance`, in the box's unit, but for rounding. No smaller set of
+    Between them no coordinate misses by more than `tolerance` pixels, but for rounding. No smaller set of
     rows does it: a shortest path over all shortcuts that are close enough (Imai & Iri 1988), found breadth first.
 
     >>> keyframes(np.array([[0, 0, 2, 2], [1, 0, 3, 2], [2, 0, 4, 2], [2, 0, 4, 2.0]]), tolerance=0.1).tolist()
@@ -41,7 +42,7 @@ def keyframes(box: FloatArray, tolerance: float) -> IntArray:
     while before[last] < 0:
         reached: list[int] = []
         for row in frontier:
-            new = row + 1 + np.flatnonzero(shortcuts(box, row, tolerance))
+            new = row + 1 + np.flatnonzero(shortcuts(box, row, tolerance + ROUNDING))
             new = new[before[new] < 0]
             before[new] = row
             reached += new.tolist()

@@ -9,11 +9,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ml_backend.studio.regions.config import TimelineConfig
-from ml_backend.studio.regions.frame_rate import check_frame_rate
+from ml_backend.studio.regions.frame_rate import MOST_FRAMES, check_frame_rate, checked_frames
 from ml_backend.studio.regions.geometry import FloatArray
 from ml_backend.studio.regions.labeled import checked_labels, checked_scores
 from ml_backend.studio.regions.reading import Json, Region, RegionError, frame_number, regions_of
-from ml_backend.studio.regions.tracks import MOST_FRAMES
 
 IntArray = NDArray[np.int64]
 
@@ -97,7 +96,7 @@ def timeline_results(config: TimelineConfig, ranges: Ranges, *, fps: float, fram
     {'ranges': [{'start': 10, 'end': 60}], 'timelinelabels': ['Rain']}
     """
     check_frame_rate(config, fps)
-    joined = merged(_checked(ranges, config, frames))
+    joined = merged(_checked(ranges, config, checked_frames(frames)))
     results = []
     for row, (start, end) in enumerate(zip(joined.start.tolist(), joined.end.tolist(), strict=True)):
         name = config.classes[joined.label[row]]
@@ -115,8 +114,6 @@ def timeline_results(config: TimelineConfig, ranges: Ranges, *, fps: float, fram
 
 
 def _checked(ranges: Ranges, config: TimelineConfig, frames: int) -> Ranges:
-    if not isinstance(frames, int) or not 1 <= frames <= MOST_FRAMES:
-        raise ValueError(f"The video has {frames!r} frames; give a whole number from 1 to {MOST_FRAMES}.")
     start, end = np.asarray(ranges.start), np.asarray(ranges.end)
     if start.ndim != 1 or start.shape != end.shape:
         raise ValueError(f"The ranges have {start.shape} starts and {end.shape} ends; give (K,) of both.")

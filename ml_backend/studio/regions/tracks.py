@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from ml_backend.studio.regions.config import TracksConfig
-from ml_backend.studio.regions.frame_rate import check_frame_rate
+from ml_backend.studio.regions.frame_rate import MOST_FRAMES, check_frame_rate, checked_frames
 from ml_backend.studio.regions.geometry import (
     FloatArray,
     checked_boxes,
@@ -25,7 +25,6 @@ from ml_backend.studio.regions.keyframes import IntArray, expand, keyframes, run
 from ml_backend.studio.regions.labeled import checked_labels, checked_scores
 from ml_backend.studio.regions.reading import Json, Region, RegionError, frame_number, percent, regions_of
 
-MOST_FRAMES = 1_000_000  # of a video; eleven hours at 24 frames per second
 NAME = re.compile(r"[\w-]{1,64}", re.ASCII)
 
 
@@ -109,8 +108,7 @@ def track_results(
     """
     checked_size(width, height)
     check_frame_rate(config, fps)
-    if not isinstance(frames, int) or not 1 <= frames <= MOST_FRAMES:
-        raise ValueError(f"The video has {frames!r} frames; give a whole number from 1 to {MOST_FRAMES}.")
+    frames = checked_frames(frames)
     if not 0 <= tolerance_px < np.inf:
         raise ValueError(f"The tolerance is {tolerance_px!r} px; give 0 or more.")
     if repeated := [name for name, count in Counter(track.id for track in tracks).items() if count > 1]:
