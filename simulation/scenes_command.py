@@ -55,6 +55,7 @@ def scenes(
 ) -> None:
     """Makes road scenes: redundant, unbalanced videos whose every box and id is known, drawn by code from a seed."""
     from ml_backend.learners.pixels import cores
+    from simulation.road_scenes.contact_sheet import check_name
     from simulation.road_scenes.production import Format
     from simulation.road_scenes.table import SceneError, drives
     from simulation.road_scenes.tasks import Answers
@@ -65,6 +66,8 @@ def scenes(
     form, given = Format(_one("--format", format_, list(Format))), Answers(_one("--answers", answers, list(Answers)))
     chosen = _subset(subset, area, condition, spawn)
     made = drives(chosen, videos=videos, seconds=seconds, size=_size(size), seed=seed, oversampling=oversampling)
+    if contact_sheet is not None:
+        check_name(contact_sheet)
     try:
         if output is not None:
             _produce(output, made, form, (url, given), processes or cores(), console)

@@ -31,8 +31,7 @@ def write_sheet(
     path: Path, drives: Sequence[Drive], columns: int, *, boxes: bool, report: Callable[[int], None]
 ) -> None:
     """A PNG of up to MOST tiles: one frame of each drive, or several if the drives are few; boxes: drawn in."""
-    if path.suffix.lower() != ".png":
-        raise SceneError(f"The contact sheet {path} is written as PNG; give it a name that ends in .png.")
+    check_name(path)
     tiles = []
     for drive, shares in _chosen(drives, columns):
         scene = Scene(drive)
@@ -53,6 +52,12 @@ def _fullest(scene: Scene) -> Frame:
     last = scene.drive.frames - 1
     frames = [scene.frame(int((k + 0.5) / MOMENTS * last)) for k in range(MOMENTS)]
     return max(frames, key=lambda frame: (len({seen.kind for seen in frame.objects}), len(frame.objects)))
+
+
+def check_name(path: Path) -> None:
+    """A page is written as PNG; asked before an hour of rendering, too."""
+    if path.suffix.lower() != ".png":
+        raise SceneError(f"The contact sheet {path} is written as PNG; give it a name that ends in .png.")
 
 
 def tiles_of(drives: Sequence[Drive], columns: int) -> int:
