@@ -88,7 +88,9 @@ class Search:
         )
         y = self.distance.inside(found.y)
         reduced = cost - rows @ y
-        lower = fsum(self.cost[fixed]) + lower_bound(reduced, target, left, self.distance, y)
+        lower = fsum(self.cost[fixed]) + lower_bound(
+            reduced, target, left, self.distance, y, float(rows.sum(axis=1).max())
+        )
         candidate[free[np.argsort(-found.z, kind="stable")[:left]]] = True
         states = states.copy()
         outside, inside = fixable(reduced, left, objective - lower + SAFE * max(1.0, abs(objective)))

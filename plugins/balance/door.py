@@ -39,25 +39,33 @@ def check_numbers(budget: int, weight: float, time_limit: float | None) -> None:
         raise ValueError(f"The time limit is {time_limit} seconds; give more than 0, or None for no limit.")
 
 
-def check_rows(pool: Pool) -> None:
-    """ValueError naming the first row that is no distribution: a negative or NaN entry, or a sum off by over 1e-3."""
+def check_rows(pool: Pool, counts: bool = False) -> float:
+    """The largest sum of a row. ValueError naming the first row that is negative, NaN, or sums to over 1e-3 off 1.
+
+    counts: the rows are expected counts, which may sum to anything finite.
+    """
     ones = np.ones(pool.probabilities.shape[1], dtype=np.float64)
 
-    def first_bad(rows: slice) -> int | None:
+    def look(rows: slice) -> tuple[int, float]:
+        """The first bad row or -1, and the largest sum."""
         block = pool.probabilities[rows]
         sums = block.astype(np.float64, copy=False) @ ones
-        if block.min() >= 0 and float(np.abs(sums - 1).max()) <= ROW_TOLERANCE:  # false for NaN
-            return None
-        fine = (np.abs(sums - 1) <= ROW_TOLERANCE) & (block.min(axis=1) >= 0)
-        return int(rows.start) + int(np.argmin(fine))
+        fine = np.isfinite(sums) if counts else np.abs(sums - 1) <= ROW_TOLERANCE  # false for NaN
+        if block.min() >= 0 and fine.all():
+            return -1, float(sums.max())
+        fine &= block.min(axis=1) >= 0
+        return int(rows.start) + int(np.argmin(fine)), 0.0
 
-    bad = [row for row in pool.blocks(first_bad) if row is not None]
+    seen = pool.blocks(look)
+    bad = [row for row, _ in seen if row >= 0]
     if bad:
         values = pool.probabilities[bad[0]].astype(np.float64)
+        what = "finite counts of at least 0" if counts else "probabilities that are at least 0 and sum to 1"
         raise ValueError(
-            f"Row {bad[0]} of the probabilities sums to {values.sum():.6g} and its least entry is {values.min():.6g}; "
-            "give probabilities that are at least 0 and sum to 1."
+            f"Row {bad[0]} of the {'counts' if counts else 'probabilities'} sums to {values.sum():.6g} and its least "
+            f"entry is {values.min():.6g}; give {what}."
         )
+    return max((heaviest for _, heaviest in seen), default=1.0)
 
 
 def check_ground(ground: FloatArray, classes: int, price: float | None) -> None:

@@ -27,6 +27,7 @@ def solve_path(
     ties: FloatArray | None = None,
     time_limit: float | None = None,
     seed: int = 0,
+    counts: bool = False,
 ) -> list[Solution]:
     """`plugins.balance.program.solve` for every weight, in rising order; each starts from the multipliers before.
 
@@ -53,6 +54,7 @@ def solve_path(
             time_limit=share,
             seed=seed,
             start=start,
+            counts=counts,
         )
         answers.append(answer)
         start = answer.multipliers if weight > 0 else None

@@ -18,7 +18,10 @@ class Pool:
     """(N, C) probabilities of any float type, (N,) cost and ties; `part` (n,) positions make it a smaller pool.
 
     Every product is of float64 numbers, so its error is at most that of C + 2 float64 operations.
+    heaviest: no row sums to more.
     """
+
+    heaviest = 1.0
 
     def __init__(
         self, probabilities: FloatArray, cost: FloatArray, ties: FloatArray, threads: int, part: IntArray | None = None

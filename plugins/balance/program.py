@@ -66,10 +66,12 @@ def solve(
     time_limit: float | None = None,
     seed: int = 0,
     start: FloatArray | None = None,
+    counts: bool = False,
 ) -> Solution:
     """min cost.z + weight * dist(target, P^T z)  s.t.  1^T z = b, z in {0, 1}^N  (thesis Eq. 4.8).
 
-    probabilities: (N, C), rows sum to 1; read where they lie, in blocks, a memory map too. cost: (N,), lower is more
+    probabilities: (N, C), rows sum to 1, or with `counts` how many of each class an item is expected to bring (objects
+    in a frame, say), which may sum to anything; read where they lie, a memory map too. cost: (N,), lower is more
     wanted. target: (C,), Omega >= 0. budget: b; all N are taken if it is larger. distance: one of DISTANCES; for
     "wasserstein" give ground (C, C), and optionally the price of a label that is missing or too many. ties: (N,), of
     equal items the smaller goes first; by default drawn by seed and position, so give keys of the items where the
@@ -98,19 +100,19 @@ def solve(
     threads = max((library["num_threads"] for library in threadpool_info() if library["user_api"] == "blas"), default=1)
     with threadpool_limits(1, user_api="blas"):  # blocks run side by side; BLAS threads would wait for each other
         pool = Pool(P, costs, keys, threads)
-        door.check_rows(pool)
+        pool.heaviest = door.check_rows(pool, counts)
         program = Program(pool, wanted, min(budget, len(P)), measure)
         deadline = began + time_limit if time_limit is not None else np.inf
         selected, bound, y = program.batch(deadline, start) if weight > 0 else program.cheapest()
         selected = selected[np.lexsort((keys[selected], costs[selected]))]
-        counts = pool.total(selected)
-        value = float(measure.value(wanted - counts))
+        expected = pool.total(selected)
+        value = float(measure.value(wanted - expected))
     objective = fsum(costs[selected]) + (value if weight > 0 else 0.0)
     bound = min(bound, objective)
     gap = (objective - bound) / max(abs(objective), TINY)
     apart = value / measure.weight
     took = time.perf_counter() - began
-    return Solution(selected, objective, bound, gap if gap > EQUAL else 0.0, counts, apart, y, took)
+    return Solution(selected, objective, bound, gap if gap > EQUAL else 0.0, expected, apart, y, took)
 
 
 def make_distance(

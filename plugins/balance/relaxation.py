@@ -89,13 +89,14 @@ def solve_relaxation(
     size = min(max(SMALLEST, CORE * len(target)), LARGEST + 2 * len(target))
     y = _coarse(pool, target, budget, distance, size) if start is None else distance.inside(start)
     reduced = pool.reduced(y)
-    best, bound = (y, reduced), lower_bound(reduced, target, budget, distance, y)
+    best, bound = (y, reduced), lower_bound(reduced, target, budget, distance, y, pool.heaviest)
     value, gap, precision, slow = np.inf, np.inf, LOOSE, 0
     for _ in range(MOST_PASSES):
         y, core, inside, z, reached = _round(pool, best[1], target, budget, distance, best[0], size, precision)
         if reached < value:
             value, shares = reached, (core, inside, z)
-        best, bound = _best_between((*best, bound), y, pool.reduced(y), target, budget, distance)
+        priced = pool.reduced(y)
+        best, bound = _best_between((*best, bound), y, priced, target, budget, distance, pool.heaviest)
         before, gap = gap, value - bound
         share = gap / max(abs(value), TINY)
         slow = slow + 1 if gap > before / 2 else 0
@@ -161,20 +162,21 @@ def _best_between(
     target: FloatArray,
     budget: int,
     distance: Distance,
+    heaviest: float,
 ) -> tuple[tuple[FloatArray, FloatArray], float]:
     """The multipliers with the best bound on the line from the known ones to y, without another pass over the pool.
 
     known: (y, reduced cost, bound). Reduced costs are affine in y and the bound is concave, so a few partial sorts do.
     """
     first, first_reduced, first_bound = known
-    best, best_bound = (y, reduced), lower_bound(reduced, target, budget, distance, y)
+    best, best_bound = (y, reduced), lower_bound(reduced, target, budget, distance, y, heaviest)
     if best_bound >= first_bound:
         return best, best_bound
 
     def at(share: float) -> tuple[tuple[FloatArray, FloatArray], float]:
         mixed = distance.inside((1 - share) * first + share * y)
         costs = (1 - share) * first_reduced + share * reduced
-        return (mixed, costs), lower_bound(costs, target, budget, distance, mixed)
+        return (mixed, costs), lower_bound(costs, target, budget, distance, mixed, heaviest)
 
     low, high = 0.0, 1.0
     best, best_bound = (first, first_reduced), first_bound
@@ -190,7 +192,9 @@ def _best_between(
     return best, best_bound
 
 
-def lower_bound(reduced: FloatArray, target: FloatArray, budget: int, distance: Distance, y: FloatArray) -> float:
+def lower_bound(
+    reduced: FloatArray, target: FloatArray, budget: int, distance: Distance, y: FloatArray, heaviest: float = 1.0
+) -> float:
     """y.target - conjugate(y) + the sum of the b smallest reduced costs, less what rounding may have added.
 
     By weak duality no z with 1^T z = b and 0 <= z <= 1 has a lower objective, whichever y in Y. A reduced cost is off
@@ -199,6 +203,6 @@ def lower_bound(reduced: FloatArray, target: FloatArray, budget: int, distance: 
     smallest = np.partition(reduced, budget - 1)[:budget] if budget else reduced[:0]
     largest = float(np.abs(smallest).max(initial=0.0))
     terms = y * target
-    error = budget * (len(y) + 2) * 1.1 * (float(np.abs(y).max(initial=0.0)) + largest)
+    error = budget * (len(y) + 2) * 1.1 * (max(heaviest, 1.0) * float(np.abs(y).max(initial=0.0)) + largest)
     error += 4 * (len(y) + 2) * (float(np.abs(terms).sum()) + distance.conjugate(y))
     return fsum(terms) + fsum(smallest) - distance.conjugate(y) - ROUNDING * error

@@ -93,6 +93,23 @@ def test_most_tiny_programs_are_solved_to_the_proven_optimum(name: str) -> None:
     assert proven >= 7
 
 
+@pytest.mark.parametrize("name", DISTANCES)
+def test_rows_may_be_expected_counts_of_any_sum(name: str) -> None:
+    for seed in range(6):
+        P, cost, target, ground = made_up(seed, 7, 3)
+        P *= np.random.default_rng(seed).uniform(0, 12, size=(7, 1))
+        answer = solve(P, cost, 4 * target, 3, 1.0, distance=name, ground=ground, counts=True)
+        optimum = literal_optimum(P, cost, 4 * target, 3, 1.0, name, ground)
+        assert answer.bound <= optimum + 1e-9
+        assert answer.objective == pytest.approx(optimum, abs=1e-7)
+    with pytest.raises(ValueError, match=r"Row \d of the probabilities sums to"):
+        solve(P, cost, target, 3, 1.0)
+    for bad in (-0.5, np.nan, np.inf):
+        P[4, 1] = bad
+        with pytest.raises(ValueError, match=r"Row 4 of the counts .* give finite counts of at least 0"):
+            solve(P, cost, target, 3, 1.0, counts=True)
+
+
 def pool(n: int = 3000, classes: int = 10, seed: int = 0) -> tuple[Array, Array, Array]:
     """A softmax pool whose second half of the classes is rare, minus its entropy, and equal wishes for 150 items."""
     rng = np.random.default_rng(seed)
