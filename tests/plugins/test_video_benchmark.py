@@ -112,3 +112,19 @@ def test_loops_and_the_dense_matrix_give_our_answer() -> None:
     ours = estimate_errors(made, Linear(), mode="thesis").false_positives.tolist()
     assert loops(made).tolist() == ours
     assert dense(made).tolist() == ours
+
+
+def test_the_page_says_what_was_measured() -> None:
+    root = Path(__file__).resolve().parents[2]
+    page = (root / "docs" / "temporal_coherence.md").read_text(encoding="utf-8")
+    measured = json.loads((root / "benchmarks" / "results" / "temporal_coherence.json").read_text(encoding="utf-8"))
+    for row in measured["rows"]:
+        if row["sequences"] == "mean of detectors, held out" and row["estimator"] != "oracle":
+            cells = [
+                f"{row[f'{target} rho']:.2f} / {row[f'{target} gain']:.2f}" for target in temporal_coherence.TARGETS
+            ]
+            assert f"| {row['estimator']} | {' | '.join(cells)} |" in page
+    speed = json.loads((root / "benchmarks" / "results" / "coherence_speed.json").read_text(encoding="utf-8"))
+    for row in speed["rows"]:
+        ours = f"{row['ours cpu ms']:.3g}" if "ours cpu ms" in row else ""
+        assert f"| {row['frames']:,} | {row['boxes']} | {ours} |" in page
