@@ -154,13 +154,14 @@ class ClassBalanced(Selector[ClassBalancedConfig]):
         if self.config.weight != "auto":
             return solve(*program, self.config.weight, **options), self.config.weight, []
         weights = candidate_weights(cost)
-        answers = solve_path(*program, weights.tolist(), **options)
+        answers = solve_path(*program, weights.tolist(), thorough=False, **options)
         best = smallest_sufficient(weights, np.array([answer.distance for answer in answers]), LEFT)
+        chosen = solve(*program, float(weights[best]), start=answers[best].multipliers, **options)
         path = [
             {"weight": float(weight), "distance": answer.distance, "cost": float(cost[answer.selected].sum())}
             for weight, answer in zip(weights, answers, strict=True)
         ]
-        return answers[best], float(weights[best]), path
+        return chosen, float(weights[best]), path
 
 
 def _note(chosen: Solution, weight: float) -> str:

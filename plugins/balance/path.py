@@ -28,6 +28,7 @@ def solve_path(
     time_limit: float | None = None,
     seed: int = 0,
     counts: bool = False,
+    thorough: bool = True,
 ) -> list[Solution]:
     """`plugins.balance.program.solve` for every weight, in rising order; each starts from the multipliers before.
 
@@ -55,6 +56,7 @@ def solve_path(
             seed=seed,
             start=start,
             counts=counts,
+            thorough=thorough,
         )
         answers.append(answer)
         start = answer.multipliers if weight > 0 else None

@@ -130,6 +130,14 @@ def test_a_pool_of_thousands_has_a_small_certified_gap(name: str) -> None:
     assert answer.distance < solve(P, cost, target, 150, 0.0, distance=name).distance / 4
 
 
+def test_less_thorough_is_no_better_and_as_honest() -> None:
+    P, cost, target = pool()
+    quick, full = (solve(P, cost, target, 150, 0.6, thorough=thorough) for thorough in (False, True))
+    assert full.objective <= quick.objective
+    assert quick.bound <= full.bound <= full.objective
+    assert 0 <= full.gap <= quick.gap < 5e-3
+
+
 def test_wasserstein_moves_labels_to_the_wanted_classes() -> None:
     P, cost, target = pool(1500)
     ground = np.abs(np.subtract.outer(np.arange(10.0), np.arange(10.0)))
