@@ -60,15 +60,12 @@ def merged(ranges: Ranges) -> Ranges:
     >>> one.start.tolist(), one.end.tolist()
     ([1, 9], [6, 9])
     """
+    if not len(ranges.start):
+        return ranges
     order = np.lexsort((ranges.end, ranges.start, ranges.label))
     start, end, label = ranges.start[order], ranges.end[order], ranges.label[order]
-    first = np.zeros(0, dtype=np.int64)
-    if len(order):
-        reach = np.concatenate([np.maximum.accumulate(end[label == each]) for each in np.unique(label)])
-        opens = np.concatenate([[True], (start[1:] > reach[:-1] + 1) | (label[1:] != label[:-1])])
-        first = np.flatnonzero(opens)
-    if not len(first):
-        return ranges
+    reach = np.concatenate([np.maximum.accumulate(end[label == each]) for each in np.unique(label)])
+    first = np.flatnonzero(np.concatenate([[True], (start[1:] > reach[:-1] + 1) | (label[1:] != label[:-1])]))
     score = None
     if ranges.score is not None:
         weight = (end - start + 1).astype(np.float64)
