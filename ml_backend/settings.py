@@ -47,6 +47,12 @@ class Settings(BaseSettings):
         validation_alias=AliasChoices("LOCAL_FILES_DOCUMENT_ROOT", "LABEL_STUDIO_LOCAL_FILES_DOCUMENT_ROOT"),
         description="Folder that Label Studio serves under /data/local-files/, if it is on this machine.",
     )
+    media_hosts: str = Field(
+        "",
+        validation_alias="NEXTLABEL_MEDIA_HOSTS",
+        description="Hosts beside Label Studio and the projects' storages that images may come from: names, *.names, "
+        "name:port, and networks of private addresses, with commas between.",
+    )
     predict_seconds: float = Field(
         5.0, gt=0, le=100, validation_alias="NEXTLABEL_PREDICT_SECONDS", description="Bound on inference in /predict."
     )

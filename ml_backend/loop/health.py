@@ -13,6 +13,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from ml_backend.loop.house import House
 from ml_backend.store.ledger import newest_cycle, publication
 from ml_backend.store.tables import Cycle, Item, Problem, Project, PublishedItem
+from ml_backend.studio.allowed_hosts import AllowedHosts
 from ml_backend.studio.client import StudioError
 from ml_backend.studio.doctor import Check, studio_checks
 
@@ -46,6 +47,7 @@ def project_checks(house: House, project_id: int) -> list[Check]:
             live_version=project.live_version,
             head=head,
             local_root=house.settings.local_files_document_root,
+            hosts=AllowedHosts.parse(house.settings.media_hosts),
         )
     except StudioError as error:
         theirs = [Check("Label Studio", False, str(error), "Start it, or connect again with the right URL and token.")]

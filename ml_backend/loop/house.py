@@ -12,6 +12,7 @@ from ml_backend.settings import Settings, settings
 from ml_backend.store.arrays import ArrayStore, DiskFeatures
 from ml_backend.store.ledger import Ledger
 from ml_backend.store.tables import Project
+from ml_backend.studio.allowed_hosts import AllowedHosts
 from ml_backend.studio.client import Studio
 from ml_backend.studio.media import MediaCache
 
@@ -55,7 +56,8 @@ class House:
 
     def media(self, studio: Studio) -> MediaCache:
         root: Path = self.settings.model_dir.absolute() / "media"
-        return MediaCache(root, studio, local_root=self.settings.local_files_document_root)
+        hosts = AllowedHosts.parse(self.settings.media_hosts)
+        return MediaCache(root, studio, local_root=self.settings.local_files_document_root, hosts=hosts)
 
 
 @lru_cache(maxsize=1)

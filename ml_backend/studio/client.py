@@ -14,6 +14,7 @@ import httpx
 
 Json = dict[str, Any]
 UPDATED = "%Y-%m-%dT%H:%M:%S.%fZ"  # the only format that Label Studio's filters accept
+HOPS = 5  # redirects
 _FIELDS = "id,data,updated_at,is_labeled,annotations,result,was_cancelled,completed_by,lead_time,ground_truth"
 
 
@@ -23,6 +24,14 @@ class StudioError(Exception):
     def __init__(self, message: str, status: int = 0) -> None:
         super().__init__(message)
         self.status = status
+
+
+class ElsewhereError(StudioError):
+    """Label Studio sends on to another host; `url` is where."""
+
+    def __init__(self, url: str) -> None:
+        super().__init__(f"Label Studio sends on to {url.partition('?')[0]}.", 302)  # the query may be a signature
+        self.url = url
 
 
 def token_kind(token: str) -> str:
@@ -120,8 +129,13 @@ class Studio:
 
     # tasks
 
-    def tasks(self, project: int, *, updated_after: str | None = None, page_size: int = 1000) -> Iterator[Json]:
-        """Tasks with id, data, updated_at, is_labeled and annotations; only those changed after a moment if given."""
+    def tasks(
+        self, project: int, *, updated_after: str | None = None, page_size: int = 1000, include: str = _FIELDS
+    ) -> Iterator[Json]:
+        """Tasks with id, data, updated_at, is_labeled and annotations; only those changed after a moment if given.
+
+        include: the fields, separated by commas, if not all of these are needed.
+        """
         filters = [{"filter": "filter:tasks:updated_at", "operator": "greater", "type": "Datetime"}]
         query: Json = {"ordering": ["tasks:id"]}
         if updated_after is not None:
@@ -134,7 +148,7 @@ class Studio:
                 "page_size": page_size,
                 "fields": "all",
                 "resolve_uri": "false",
-                "include": _FIELDS,
+                "include": include,
                 "query": json.dumps(query),
             }
             try:
@@ -220,22 +234,52 @@ class Studio:
     def delete_webhook(self, webhook: int) -> None:
         self.call("DELETE", f"/api/webhooks/{webhook}/")
 
-    def download(self, url: str, *, limit: int) -> bytes:
-        """The bytes behind a URL of this Label Studio, at most `limit`, with the token's authority."""
-        parts: list[bytes] = []
-        size = 0
+    # files
+
+    def owns(self, url: str) -> bool:
+        """Same scheme, host and port as Label Studio, and under its path: what may see the token. Read by the parser
+        that also sends the request, so that no URL can look like one host and reach another. httpx.InvalidURL."""
+        asked, own = httpx.URL(url), httpx.URL(self.url)
+        same = (asked.scheme, asked.host, asked.port) == (own.scheme, own.host, own.port)
+        return same and asked.path.startswith(own.path.rstrip("/") + "/")
+
+    def download(self, url: str, *, limit: int, seconds: float = 60.0, cut: bool = False) -> bytes:
+        """The bytes behind a URL of this Label Studio, at most `limit`, with the token's authority.
+
+        seconds: for all of it, however slowly it comes. cut: more than `limit` bytes are no error, the rest is left.
+        Where Label Studio sends elsewhere, to its storage say, the token does not follow: raises ElsewhereError.
+        """
+        deadline = time.monotonic() + seconds
         try:
-            with self._http.stream("GET", url, headers={"Authorization": self._authorization()}) as answer:
-                if answer.is_error:
-                    raise StudioError(f"{url} answered {answer.status_code}.", answer.status_code)
-                for part in answer.iter_bytes():
-                    parts.append(part)
-                    size += len(part)
-                    if size > limit:
-                        raise StudioError(f"{url} is larger than {limit} bytes.", 413)
+            for _ in range(HOPS):
+                headers = {"Authorization": self._authorization(), "Accept-Encoding": "identity"}
+                with self._http.stream("GET", url, headers=headers, follow_redirects=False) as answer:
+                    if not answer.has_redirect_location:
+                        return _body(answer, url, limit, deadline, cut=cut)
+                    target = str(answer.url.join(answer.headers["location"]))
+                if not self.owns(target):
+                    raise ElsewhereError(target)
+                url = target
         except (httpx.HTTPError, httpx.InvalidURL) as error:
             raise StudioError(f"{url} cannot be read ({type(error).__name__}: {error}).") from error
-        return b"".join(parts)
+        raise StudioError(f"{url} is sent on more than {HOPS} times.")
+
+
+def _body(answer: httpx.Response, url: str, limit: int, deadline: float, *, cut: bool) -> bytes:
+    if answer.is_error:
+        raise StudioError(f"{url} answered {answer.status_code}.", answer.status_code)
+    parts: list[bytes] = []
+    size = 0
+    for part in answer.iter_bytes():
+        parts.append(part)
+        size += len(part)
+        if size > limit and not cut:
+            raise StudioError(f"{url} is larger than {limit} bytes.", 413)
+        if size >= limit and cut:
+            break
+        if time.monotonic() > deadline:
+            raise StudioError(f"{url} took too long.")
+    return b"".join(parts)[:limit]
 
 
 def _explain(answer: httpx.Response, path: str, url: str) -> str:

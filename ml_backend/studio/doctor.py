@@ -10,6 +10,7 @@ from pathlib import Path
 
 import httpx
 
+from ml_backend.studio.allowed_hosts import AllowedHosts
 from ml_backend.studio.client import Json, Studio, StudioError
 from ml_backend.studio.connect import PRIVATE_ADDRESSES, SAMPLING, SECRET_HEADER, webhook_fits
 from ml_backend.studio.labels import ConfigError, ImageClassification, read_config, read_task
@@ -40,12 +41,13 @@ def studio_checks(
     live_version: str | None,
     head: Sequence[int] | None,
     local_root: Path | None = None,
+    hosts: AllowedHosts | None = None,
 ) -> list[Check]:
     """Every check that Label Studio's API can answer, in the order in which to repair. Never raises StudioError.
 
     backend_url: as Label Studio reaches us. live_version: the model_version whose queue is live, None before the first.
-    head: the task ids written under it. local_root: as for MediaCache, so that the sample is read as the loop reads it.
-    Asking changes nothing in Label Studio.
+    head: the task ids written under it. local_root, hosts: as for MediaCache, so that the sample is read as the loop
+    reads it. Asking changes nothing in Label Studio.
     """
     url = backend_url.rstrip("/")
     reachable = _reachable(studio)
@@ -71,7 +73,7 @@ def studio_checks(
         ("fast imports", lambda: _fast_imports(studio, project_id, row)),
     ]
     if config is not None:
-        examined.append(("images", lambda: _images(studio, project_id, config, local_root)))
+        examined.append(("images", lambda: _images(studio, project_id, config, local_root, hosts)))
     return checks + [_guarded(name, examine) for name, examine in examined]
 
 
@@ -261,7 +263,9 @@ def _fast_imports(studio: Studio, project: int, row: Json) -> Check:
     )
 
 
-def _images(studio: Studio, project: int, config: ImageClassification, local_root: Path | None) -> Check:
+def _images(
+    studio: Studio, project: int, config: ImageClassification, local_root: Path | None, hosts: AllowedHosts | None
+) -> Check:
     readings = [
         (int(task["id"]), read_task(task, config)) for task in islice(studio.tasks(project, page_size=SAMPLE), SAMPLE)
     ]
@@ -269,11 +273,8 @@ def _images(studio: Studio, project: int, config: ImageClassification, local_roo
         return Check("images", None, "The project has no tasks.", "Import images.")
     problems = {task: reading.problem for task, reading in readings if reading.url is None and reading.problem}
     with tempfile.TemporaryDirectory() as folder:
-        media = MediaCache(Path(folder), studio, local_root=local_root, threads=SAMPLE, seconds=20.0)
-        try:
-            fetched = media.fetch([(task, reading.url) for task, reading in readings if reading.url is not None])
-        finally:
-            media.close()
+        media = MediaCache(Path(folder), studio, local_root=local_root, hosts=hosts, threads=SAMPLE, seconds=20.0)
+        fetched = media.fetch([(task, reading.url) for task, reading in readings if reading.url is not None])
     problems.update(fetched.problems)
     result = f"{len(fetched.contents)} of {len(readings)} sampled images can be read."
     if not problems:

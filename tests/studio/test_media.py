@@ -17,10 +17,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
+from ml_backend.studio.allowed_hosts import AllowedHosts
 from ml_backend.studio.client import Studio
-from ml_backend.studio.media import MediaCache, MediaError, check_image
+from ml_backend.studio.image_check import check_image
+from ml_backend.studio.media import MediaCache
+from ml_backend.studio.media_errors import MediaError
 
 TOKEN = "0" * 40
+LOOPBACK = AllowedHosts.parse("127.0.0.0/8")  # where the tests' hosts are
 NOWHERE = MediaCache(Path(), Studio("http://127.0.0.1:9", TOKEN), local_root=None)
 
 
@@ -45,6 +49,7 @@ class Host(ThreadingHTTPServer):
         super().__init__(("127.0.0.1", 0), Page)
         self.pages: dict[str, tuple[int, dict[str, str], bytes]] = {}
         self.asked: list[tuple[str, str | None]] = []
+        self.names: list[str | None] = []
 
     @property
     def url(self) -> str:
@@ -56,6 +61,7 @@ class Page(BaseHTTPRequestHandler):
 
     def do_GET(self) -> None:
         self.server.asked.append((self.path, self.headers.get("Authorization")))
+        self.server.names.append(self.headers.get("Host"))
         status, headers, body = self.server.pages.get(self.path.split("?")[0], (404, {}, b""))
         self.send_response(status)
         for name, value in {**headers, "Content-Length": str(len(body))}.items():
@@ -96,10 +102,9 @@ def foreign_host() -> Iterator[Host]:
 def cache(tmp_path: Path, studio_host: Host) -> Iterator[MediaCache]:
     local = tmp_path / "local"
     local.mkdir()
-    cache = MediaCache(tmp_path / "media", Studio(studio_host.url, TOKEN), local_root=local, byte_limit=10_000)
-    yield cache
-    cache.close()
-    cache.studio.close()
+    studio = Studio(studio_host.url, TOKEN)
+    yield MediaCache(tmp_path / "media", studio, local_root=local, hosts=LOOPBACK, byte_limit=10_000)
+    studio.close()
 
 
 def one(cache: MediaCache, url: str) -> tuple[str | None, str | None]:
@@ -219,8 +224,8 @@ def test_label_studio_under_a_path(tmp_path: Path, studio_host: Host) -> None:
     studio_host.pages["/ls/data/upload/a.png"] = (200, {}, png())
     for url in ("/data/upload/a.png", "/ls/data/upload/a.png", f"{studio_host.url}/ls/data/upload/a.png"):
         assert one(cache, url)[1] is None
-    one(cache, f"{studio_host.url}/another/a.png")
-    assert [token for _, token in studio_host.asked] == [f"Token {TOKEN}"] * 3 + [None]
+    assert one(cache, f"{studio_host.url}/another/a.png") == (None, "image_refused")
+    assert [token for _, token in studio_host.asked] == [f"Token {TOKEN}"] * 3
 
 
 @pytest.mark.parametrize(
