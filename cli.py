@@ -158,6 +158,29 @@ def simulate(
 app.command()(scenes)
 
 
+@app.command("import-video")
+def import_video(
+    paths: Annotated[list[Path], typer.Argument(help="MP4, AVI, MKV or WebM files, or folders of frames.")],
+    project: Annotated[int, typer.Option(help="Number of the project in Label Studio.")],
+    every: Annotated[int, typer.Option(help="Take one frame in so many.")] = 1,
+    fps: Annotated[float | None, typer.Option(help="Take so many frames a second of the video's time instead.")] = None,
+    as_: Annotated[str, typer.Option("--as", help="frames: a task each; video: a task for each file.")] = "frames",
+    folder_fps: Annotated[float | None, typer.Option(help="Frames a second that a folder of frames holds.")] = None,
+    copy: Annotated[bool, typer.Option(help="With --as video: copy files to where Label Studio serves them.")] = False,
+    studio_root: Annotated[
+        str | None,
+        typer.Option(help="LOCAL_FILES_DOCUMENT_ROOT as Label Studio sees it, if it has another path there."),
+    ] = None,
+) -> None:
+    """Makes tasks of videos: every n-th frame, so many a second, or whole files; the same command goes on."""
+    from ml_backend.loop.import_command import run_import
+    from ml_backend.loop.import_wish import make_wish
+
+    wish = make_wish(paths, project, every=every, fps=fps, kind=as_, folder_fps=folder_fps, copy=copy, seen=studio_root)
+    if not run_import(wish, console):
+        raise typer.Exit(1)
+
+
 @app.command()
 def connect(
     url: Annotated[str, typer.Argument(help="Label Studio as the backend reaches it, http://host:port.")],
