@@ -37,7 +37,7 @@ def main() -> None:
     from ml_backend.logs import configure_logs
     from ml_backend.loop.cycle import EXPECTED
     from ml_backend.settings import settings
-    from ml_backend.studio.labels import ConfigError
+    from ml_backend.studio.config_xml import ConfigError
 
     try:
         configure_logs(settings().log_level if settings().trace else "WARNING")  # server and worker set their own

@@ -23,7 +23,8 @@ from ml_backend.loop.plan import Plan, parse_plan
 from ml_backend.loop.publish import ranking_key
 from ml_backend.store.ledger import project_by_key, publication
 from ml_backend.store.tables import Cycle, Item, PlanVersion, Project
-from ml_backend.studio.labels import ConfigError, ImageClassification, choice_result, read_config
+from ml_backend.studio.config_xml import ConfigError
+from ml_backend.studio.labels import ImageClassification, choice_result, read_config
 from ml_backend.studio.media import MediaCache
 
 log = structlog.get_logger()

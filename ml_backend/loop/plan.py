@@ -11,7 +11,8 @@ from sqlalchemy.orm import Session
 from ml_backend.settings import settings
 from ml_backend.store.ledger import current_plan, next_number
 from ml_backend.store.tables import PlanVersion, Project
-from ml_backend.studio.labels import ConfigError, read_config
+from ml_backend.studio.config_xml import ConfigError
+from ml_backend.studio.labels import read_config
 from plugins import registry
 from plugins.contract import PluginError
 

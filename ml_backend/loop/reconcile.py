@@ -18,7 +18,7 @@ from ml_backend.loop.upkeep import extend, prune, reassert
 from ml_backend.store.ledger import newest_cycle, note_problem, publication
 from ml_backend.store.tables import Cycle, Event, Item, Project, now
 from ml_backend.studio.client import StudioError
-from ml_backend.studio.labels import ConfigError
+from ml_backend.studio.config_xml import ConfigError
 
 log = structlog.get_logger()
 

@@ -16,7 +16,8 @@ from ml_backend.loop.house import House
 from ml_backend.store.ledger import note_problem, solve_problems
 from ml_backend.store.tables import Item, Problem, Project, now
 from ml_backend.studio.client import UPDATED, Studio, StudioError
-from ml_backend.studio.labels import ConfigError, ImageClassification, Reading, read_config, read_task
+from ml_backend.studio.config_xml import ConfigError
+from ml_backend.studio.labels import ImageClassification, Reading, read_config, read_task
 
 log = structlog.get_logger()
 

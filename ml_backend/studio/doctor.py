@@ -12,8 +12,9 @@ import httpx
 
 from ml_backend.studio.allowed_hosts import AllowedHosts
 from ml_backend.studio.client import Json, Studio, StudioError
+from ml_backend.studio.config_xml import ConfigError
 from ml_backend.studio.connect import PRIVATE_ADDRESSES, SAMPLING, SECRET_HEADER, webhook_fits
-from ml_backend.studio.labels import ConfigError, ImageClassification, read_config, read_task
+from ml_backend.studio.labels import ImageClassification, read_config, read_task
 from ml_backend.studio.media import MediaCache
 
 FAST_IMPORTS = "fflag_fix_back_4620_memory_efficient_predictions_import_08012025_short"

@@ -9,16 +9,10 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 from xml.etree import ElementTree
 
+from ml_backend.studio.config_xml import ConfigError, attribute, is_tag, parse
+
 Json = dict[str, Any]
 Problem = tuple[str, str]  # (kind in snake_case, one sentence)
-
-
-class ConfigError(ValueError):
-    """A labeling config that we cannot learn from; `kind` names the reason in snake_case."""
-
-    def __init__(self, kind: str, message: str) -> None:
-        super().__init__(message)
-        self.kind = kind
 
 
 @dataclass(frozen=True)
@@ -54,13 +48,6 @@ class Reading:
 # the config
 
 
-class _NoDoctype(ElementTree.TreeBuilder):
-    """A DOCTYPE can declare entities that expand without bound or read files; a labeling config needs none."""
-
-    def doctype(self, _name: str, _public: str | None, _system: str | None) -> None:
-        raise ConfigError("doctype", "The labeling config has a DOCTYPE, which is refused; delete that line.")
-
-
 def read_config(label_config: str) -> ImageClassification:
     """The one question that the config asks about an image. Raises ConfigError.
 
@@ -68,12 +55,12 @@ def read_config(label_config: str) -> ImageClassification:
     ...             '<Choice value="cat"/><Choice value="dog" alias="d"/></Choices></View>')
     ImageClassification(from_name='c', to_name='i', data_key='url', classes=('cat', 'd'), notes=())
     """
-    tags = list(_parse(label_config).iter())
-    images = {_attribute(tag, "name"): tag for tag in tags if _is(tag, "image")}
+    tags = list(parse(label_config).iter())
+    images = {attribute(tag, "name"): tag for tag in tags if is_tag(tag, "image")}
     found: list[ImageClassification] = []
     refused: list[ConfigError] = []
     for tag in tags:
-        if _is(tag, "choices"):
+        if is_tag(tag, "choices"):
             try:
                 found.append(_read_choices(tag, images))
             except ConfigError as error:
@@ -96,28 +83,8 @@ def _first(found: list[ImageClassification]) -> ImageClassification:
     return ImageClassification(used.from_name, used.to_name, used.data_key, used.classes, (note,))
 
 
-def _parse(label_config: str) -> ElementTree.Element:
-    try:
-        return ElementTree.fromstring(label_config, parser=ElementTree.XMLParser(target=_NoDoctype()))
-    except ConfigError:
-        raise
-    except (ElementTree.ParseError, ValueError) as error:
-        raise ConfigError(
-            "not_xml", f"The labeling config is not XML ({error}); repair it under Settings > Labeling Interface."
-        ) from error
-
-
-def _is(tag: ElementTree.Element, name: str) -> bool:
-    """Label Studio's editor compares tag names without their case."""
-    return isinstance(tag.tag, str) and tag.tag.lower() == name
-
-
-def _attribute(tag: ElementTree.Element, name: str) -> str:
-    return next((value.strip() for key, value in tag.attrib.items() if key.lower() == name), "")
-
-
 def _read_choices(choices: ElementTree.Element, images: dict[str, ElementTree.Element]) -> ImageClassification:
-    name, to_name = _attribute(choices, "name"), _attribute(choices, "toname")
+    name, to_name = attribute(choices, "name"), attribute(choices, "toname")
     if not name:
         raise ConfigError("no_name", "A <Choices> tag has no name; give it one.")
     image = images.get(to_name)
@@ -131,15 +98,15 @@ def _read_choices(choices: ElementTree.Element, images: dict[str, ElementTree.El
 
 
 def _check_single(choices: ElementTree.Element, name: str) -> None:
-    mode = _attribute(choices, "choice") or "single"
+    mode = attribute(choices, "choice") or "single"
     if mode not in {"single", "single-radio"}:
         raise ConfigError("multiple_choice", f'<Choices name="{name}"> has choice="{mode}"; set choice="single".')
     for switch in ("perregion", "peritem"):
-        if _attribute(choices, switch) == "true":
+        if attribute(choices, switch) == "true":
             raise ConfigError(
                 "per_region", f'<Choices name="{name}"> asks per region or item; remove perRegion and perItem.'
             )
-    if _attribute(choices, "value"):
+    if attribute(choices, "value"):
         raise ConfigError(
             "dynamic_choices",
             f'<Choices name="{name}"> takes its choices from the task\'s data; write them as <Choice> tags.',
@@ -147,11 +114,11 @@ def _check_single(choices: ElementTree.Element, name: str) -> None:
 
 
 def _data_key(image: ElementTree.Element, to_name: str) -> str:
-    if _attribute(image, "valuelist"):
+    if attribute(image, "valuelist"):
         raise ConfigError(
             "image_list", f'<Image name="{to_name}"> shows a list of images (valueList); use value with one image.'
         )
-    value = _attribute(image, "value")
+    value = attribute(image, "value")
     if not value.startswith("$") or len(value) == 1:
         raise ConfigError(
             "no_data_key",
@@ -161,10 +128,10 @@ def _data_key(image: ElementTree.Element, to_name: str) -> str:
 
 
 def _classes(choices: ElementTree.Element, name: str) -> tuple[str, ...]:
-    tags = [tag for tag in choices.iter() if _is(tag, "choice")]
-    if any(_is(child, "choice") for tag in tags for child in tag):
+    tags = [tag for tag in choices.iter() if is_tag(tag, "choice")]
+    if any(is_tag(child, "choice") for tag in tags for child in tag):
         raise ConfigError("nested_choices", f'<Choices name="{name}"> nests <Choice> tags; write them side by side.')
-    classes = [_attribute(tag, "alias") or _attribute(tag, "value") for tag in tags]
+    classes = [attribute(tag, "alias") or attribute(tag, "value") for tag in tags]
     if not classes or "" in classes:
         raise ConfigError("no_classes", f'<Choices name="{name}"> has no <Choice> or one without value; add them.')
     if len(classes) == 1:

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from ml_backend.learners.contract import Images
-from ml_backend.studio.media import FORMATS
+from ml_backend.studio.image_check import FORMATS
 from simulation.datasets.contract import Dataset, DatasetError, Ints
 from simulation.datasets.places import CACHE, cache_folder
 

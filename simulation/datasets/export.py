@@ -9,7 +9,8 @@ from pathlib import Path
 import numpy as np
 
 from ml_backend.learners.contract import Images
-from ml_backend.studio.labels import ConfigError, ImageClassification, read_config, read_task
+from ml_backend.studio.config_xml import ConfigError
+from ml_backend.studio.labels import ImageClassification, read_config, read_task
 from simulation.datasets.contract import Dataset, DatasetConfig, DatasetError
 from simulation.datasets.export_files import FilesBelow, Found
 from simulation.datasets.export_tasks import ASK, Export, data_of, infer, read_export, tasks_of

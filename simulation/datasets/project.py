@@ -8,7 +8,8 @@ from sqlalchemy import select
 from ml_backend.loop.house import House, house
 from ml_backend.loop.pool import read_pool
 from ml_backend.store.tables import Project
-from ml_backend.studio.labels import ConfigError, read_config
+from ml_backend.studio.config_xml import ConfigError
+from ml_backend.studio.labels import read_config
 from simulation.datasets.contract import Dataset, DatasetConfig, DatasetError
 
 

@@ -16,7 +16,7 @@ from ml_backend.loop.reconcile import reconcile
 from ml_backend.loop.sync import ProjectGoneError, UnusableProjectError, sync
 from ml_backend.store.tables import Cycle, Item, Problem
 from ml_backend.studio.client import Studio, StudioError
-from ml_backend.studio.labels import ConfigError
+from ml_backend.studio.config_xml import ConfigError
 from tests.loop.conftest import CONFIG, Loop, digit_images, until
 
 pytestmark = pytest.mark.studio

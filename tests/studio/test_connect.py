@@ -13,9 +13,10 @@ import httpx
 import pytest
 
 from ml_backend.studio.client import Json, Studio, StudioError
+from ml_backend.studio.config_xml import ConfigError
 from ml_backend.studio.connect import ACTIONS, SECRET_HEADER, ConnectError, attach, check_health, detach
 from ml_backend.studio.doctor import Check, studio_checks
-from ml_backend.studio.labels import ConfigError, check_prediction, choice_result, read_config, read_task
+from ml_backend.studio.labels import check_prediction, choice_result, read_config, read_task
 
 CONFIG = (
     '<View><Image name="img" value="$image"/><Choices name="cls" toName="img">'

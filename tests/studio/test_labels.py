@@ -10,8 +10,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from ml_backend.studio.config_xml import ConfigError
 from ml_backend.studio.labels import (
-    ConfigError,
     ImageClassification,
     check_prediction,
     choice_result,

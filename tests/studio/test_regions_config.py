@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ml_backend.studio.labels import ConfigError
+from ml_backend.studio.config_xml import ConfigError
 from ml_backend.studio.regions.checks import check_regions_prediction
 from ml_backend.studio.regions.config import (
     BoxesConfig,

@@ -8,10 +8,7 @@ from dataclasses import dataclass
 from typing import ClassVar
 from xml.etree.ElementTree import Element
 
-from ml_backend.studio.labels import ConfigError
-from ml_backend.studio.labels import _attribute as attribute
-from ml_backend.studio.labels import _is as is_tag
-from ml_backend.studio.labels import _parse as parse_config
+from ml_backend.studio.config_xml import ConfigError, attribute, is_tag, parse
 
 EDITOR_FRAME_RATE = "24"  # what Label Studio assumes where <Video> has no frameRate
 CONTROLS = ("RectangleLabels", "VideoRectangle", "TimelineLabels")
@@ -76,7 +73,7 @@ def read_regions_config(label_config: str) -> RegionsConfig:
     ...                     '<Label value="Car"/><Label value="Person" alias="p"/></RectangleLabels></View>')
     BoxesConfig(from_name='b', to_name='i', data_key='url', classes=('Car', 'p'))
     """
-    tags = list(parse_config(label_config).iter())
+    tags = list(parse(label_config).iter())
     _refuse_shapes(tags)
     control = _one_control(tags)
     name = _name(control)

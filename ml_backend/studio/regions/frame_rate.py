@@ -7,7 +7,7 @@ import operator
 from collections.abc import Mapping
 from typing import Any
 
-from ml_backend.studio.labels import ConfigError
+from ml_backend.studio.config_xml import ConfigError
 from ml_backend.studio.regions.config import VideoConfig
 
 MOST_FRAMES = 1_000_000  # of a video; eleven hours at 24 frames per second
