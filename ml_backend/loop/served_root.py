@@ -49,5 +49,9 @@ class ServedRoot:
         return f"{self.seen}/{self._relative(file.parent)}"
 
     def _relative(self, path: Path) -> str | None:
+        if path.is_relative_to(self.store):
+            return path.relative_to(
+                self.root
+            ).as_posix()  # the store may be a link to a larger disk: Label Studio follows
         real, root = path.resolve(), self.root.resolve()
         return real.relative_to(root).as_posix() if real.is_relative_to(root) else None

@@ -51,7 +51,7 @@ class VideoFile:
     @property
     def plays(self) -> bool:
         """Whether a browser can be expected to play the file as it is."""
-        return self.container != "AVI" and self.codec in _PLAYED
+        return (self.container == "MP4" or self.path.suffix.lower() == ".webm") and self.codec in _PLAYED
 
     def suffix(self, number: int) -> str:  # noqa: ARG002  # one for all frames of a file
         return ".jpg"

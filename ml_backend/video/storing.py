@@ -53,10 +53,9 @@ def store_frames(source: Source, sampling: Sampling, store: Path) -> Iterator[St
     sampling.check(source)
     folder = place(store, source)
     known = read_index(folder) if source.indexed else None
-    found = None if known is None else _found(source, sampling, folder, known)
-    if known is not None and found is not None:
+    if known is not None and all(_there(frame.file) for frame in _remembered(source, sampling, folder, known)):
         source.notes = list(known.notes)
-        yield from found
+        yield from _remembered(source, sampling, folder, known)
     else:
         yield from _read(source, sampling, folder, known or Index(array("d")))
 
@@ -70,16 +69,12 @@ def frames_in_place(source: FrameFolder, sampling: Sampling) -> Iterator[Stored]
             yield Stored(frame.number, frame.time, source.files[frame.number - 1])
 
 
-def _found(source: Source, sampling: Sampling, folder: Path, known: Index) -> list[Stored] | None:
-    """All that the sampling takes, if all of it is there."""
-    takes, found = sampling.start(), []
+def _remembered(source: Source, sampling: Sampling, folder: Path, known: Index) -> Iterator[Stored]:
+    """What the sampling takes, by the index alone."""
+    takes = sampling.start()
     for number, time in enumerate(known.times, 1):
         if takes(number, time) and number not in known.lost:
-            file = _file(folder, source, number)
-            if not _there(file):
-                return None
-            found.append(Stored(number, time, file))
-    return found
+            yield Stored(number, time, _file(folder, source, number))
 
 
 def _read(source: Source, sampling: Sampling, folder: Path, known: Index) -> Iterator[Stored]:

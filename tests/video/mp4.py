@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Sequence
+from itertools import accumulate
 from pathlib import Path
 
 import cv2
@@ -57,7 +58,7 @@ def write_mp4(
 def _moov(frames: Sequence[bytes], durations: Sequence[int], size: tuple[int, int], rotation: int, start: int) -> bytes:
     total, (width, height) = sum(durations), size
     entry = struct.pack(">6xH16xHHIIIH32sHh", 1, width, height, 72 << 16, 72 << 16, 0, 1, b"", 24, -1)
-    offsets = [start + sum(map(len, frames[:i])) for i in range(len(frames))]
+    offsets = list(accumulate((len(frame) for frame in frames), initial=start))[:-1]
     table = box(
         "stbl",
         full("stsd", struct.pack(">I", 1), box("jpeg", entry)),

@@ -44,6 +44,15 @@ def test_frames_lie_under_the_content_of_their_video(video: Path, tmp_path: Path
     assert {frame.file.parent for frame in taken} == {tmp_path / "store" / VideoFile(video).key[:16]}
 
 
+def test_a_variable_frame_rate_is_sampled_evenly_in_time(tmp_path: Path) -> None:
+    """Frames at 0, 0.1, 0.2, 1.2, 1.3, 2.05 and 2.9 s: two a second are the first of each half second that has one."""
+    path = make_uneven(tmp_path / "a.mp4", [100, 100, 1000, 100, 750, 850, 100])
+    taken = store(path, tmp_path / "store", Sampling(rate=2.0))
+    assert [(frame.number, frame.time) for frame in taken] == [(1, 0.0), (4, 1.2), (6, 2.05), (7, 2.9)]
+    again = store(path, tmp_path / "store", Sampling(rate=2.0))
+    assert [(frame.number, frame.time) for frame in again] == [(1, 0.0), (4, 1.2), (6, 2.05), (7, 2.9)]
+
+
 def test_a_second_pass_neither_writes_nor_decodes(video: Path, tmp_path: Path, monkeypatch: Any) -> None:
     first = store(video, tmp_path / "store", Sampling(3))
     before = contents(tmp_path / "store")
