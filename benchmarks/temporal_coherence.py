@@ -46,7 +46,7 @@ def run() -> dict[str, Any]:
     return {
         "rows": means + rows,
         "paired": paired(held),
-        "held_out": "every second sequence of each detector, by name; the prior has not seen them",
+        "held_out": "every second sequence of each detector, by name; prior and weights are what the others ask for",
         "labels": f"{SHARE:.0%} of frames at random, {DRAWS} drawings; frames within {NEAR} of one do not count",
         "sequences": len(found),
     }
