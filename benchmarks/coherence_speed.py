@@ -1,6 +1,6 @@
 """Milliseconds a frame for tracking, linking and cutting a video, by frames and boxes: ours, plain loops, dense matrix.
 
-`ours` streams windows of 512 frames, `whole` takes the video at once; each is the fastest of several runs, and `cpu`
+`ours` streams windows of 256 frames, `whole` takes the video at once; each is the fastest of three runs, and `cpu`
 counts processor time, which a busy machine spoils less. Loops and the dense matrix run on a shorter video, since their
 time is linear and quadratic. Peak is how far the resident size of a process rose while it made and judged windows one
 by one.
@@ -29,7 +29,7 @@ from plugins.video.streaming import stream_errors
 from plugins.video.temporal_coherence import estimate_errors
 
 TITLE = "Temporal coherence: milliseconds a frame by video length and boxes, beside loops and a dense matrix"
-LENGTHS, BOXES, WINDOW = (1_000, 10_000), (5, 20, 100), 512
+LENGTHS, BOXES, WINDOW = (1_000, 10_000), (5, 20, 100), 256
 SHORT = {5: 300, 20: 300, 100: 60}  # frames for loops and the dense matrix
 IMAGE = np.array([1920.0, 1080.0])
 Array = NDArray[Any]
@@ -45,7 +45,7 @@ def run() -> dict[str, Any]:
         for frames in LENGTHS:
             row: dict[str, Any] = {"frames": frames, "boxes": boxes}
             for name, work in ours(frames, boxes, known).items():
-                wall, times[name, frames], _ = fastest(work, 6 if frames == LENGTHS[0] else 2)
+                wall, times[name, frames], _ = fastest(work, 3)
                 row |= {f"{name} ms": 1e3 * wall / frames, f"{name} cpu ms": 1e3 * times[name, frames] / frames}
             row["stream peak MiB"] = in_child(partial(peak, frames, boxes, known), 600).get("peak_mib")
             rows.append(_rounded(row))

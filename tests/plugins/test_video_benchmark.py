@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from benchmarks import temporal_coherence, tracking_data
+from benchmarks import coherence_page, temporal_coherence, tracking_data
 from benchmarks.coherence_loops import dense, loops
 from benchmarks.coherence_speed import video
 from plugins.video.motion import Linear
@@ -115,16 +115,6 @@ def test_loops_and_the_dense_matrix_give_our_answer() -> None:
 
 
 def test_the_page_says_what_was_measured() -> None:
-    root = Path(__file__).resolve().parents[2]
-    page = (root / "docs" / "temporal_coherence.md").read_text(encoding="utf-8")
-    measured = json.loads((root / "benchmarks" / "results" / "temporal_coherence.json").read_text(encoding="utf-8"))
-    for row in measured["rows"]:
-        if row["sequences"] == "mean of detectors, held out" and row["estimator"] != "oracle":
-            cells = [
-                f"{row[f'{target} rho']:.2f} / {row[f'{target} gain']:.2f}" for target in temporal_coherence.TARGETS
-            ]
-            assert f"| {row['estimator']} | {' | '.join(cells)} |" in page
-    speed = json.loads((root / "benchmarks" / "results" / "coherence_speed.json").read_text(encoding="utf-8"))
-    for row in speed["rows"]:
-        ours = f"{row['ours cpu ms']:.3g}" if "ours cpu ms" in row else ""
-        assert f"| {row['frames']:,} | {row['boxes']} | {ours} |" in page
+    text = coherence_page.PAGE.read_text(encoding="utf-8")
+    assert coherence_page.page(text) == text, "stale; run `python -m benchmarks.coherence_page`"
+    assert all(f"<!-- {name} -->\n|" in text for name in ("figures", "differences", "costs"))
