@@ -67,8 +67,8 @@ def costs(result: dict[str, Any]) -> list[str]:
     lines += [
         "",
         f"Streams look at {result['window']} frames at a time. From 1,000 to 10,000 frames their time grows with the",
-        f"power {min(streams):.2f} to {max(streams):.2f} of the length, and with {min(whole):.2f} to {max(whole):.2f} where the",
-        "video is taken whole: long arrays leave the cache.",
+        f"power {min(streams):.2f} to {max(streams):.2f} of the length, and with {min(whole):.2f} to {max(whole):.2f}",
+        "where the video is taken whole: long arrays leave the cache.",
     ]
     return lines
 
