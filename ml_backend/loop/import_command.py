@@ -33,4 +33,4 @@ def tell(done: Imported, console: Console) -> None:
     for sentence in done.refused:
         console.print(sentence, style="red", highlight=False, markup=False, soft_wrap=True)
     tasks = f"{done.added} tasks added, {done.present} were there already, {done.written} files written"
-    console.print(f"{done.videos} videos: {tasks}.", highlight=False)
+    console.print(f"{done.videos} video{'s' * (done.videos != 1)}: {tasks}.", highlight=False)

@@ -8,6 +8,16 @@ from pathlib import Path
 SUFFIXES = frozenset({".mp4", ".m4v", ".mov", ".avi", ".mkv", ".webm"})  # of videos in a folder
 READ = "MP4, AVI, MKV and WebM are read"
 _BOXES = (b"ftyp", b"moov", b"mdat", b"wide", b"free", b"skip")  # what an MP4 or QuickTime file may begin with
+_STILL = (
+    b"avif",
+    b"avis",
+    b"heic",
+    b"heix",
+    b"mif1",
+    b"msf1",
+    b"M4A ",
+    b"M4B ",
+)  # pictures and sound in the same boxes
 
 
 class VideoError(ValueError):
@@ -24,7 +34,7 @@ def container(head: bytes) -> str | None:
     >>> container(b"#EXTM3U\\n/etc/pas")
     """
     if head[4:8] in _BOXES:
-        return "MP4"
+        return None if head[8:12] in _STILL else "MP4"
     if head[:4] == b"RIFF" and head[8:12] == b"AVI ":
         return "AVI"
     return "Matroska" if head[:4] == b"\x1a\x45\xdf\xa3" else None

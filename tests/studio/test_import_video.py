@@ -237,7 +237,7 @@ def test_the_command_line_says_what_was_done(
     arguments = ["import-video", str(video), "--project", str(number), "--every", "10"]
     done = CliRunner().invoke(cli.app, arguments)
     assert (done.exit_code, done.exception) == (0, None)
-    assert "1 videos: 2 tasks added, 0 were there already, 2 files written." in done.output
+    assert "1 video: 2 tasks added, 0 were there already, 2 files written." in done.output
     part = CliRunner().invoke(cli.app, [*arguments, str(tmp_path / "none.avi")])
     assert part.exit_code == 1
     assert "0 tasks added, 2 were there already" in part.output

@@ -202,6 +202,7 @@ def test_no_task_makes_us_call_the_api(caching: Callable[..., MediaCache], studi
 def dripping(head: bytes, drop: bytes) -> Iterator[str]:
     """The URL of a host that begins well and then sends a drop at a time, until it is hung up on."""
     with socket.create_server(("127.0.0.1", 0)) as server:
+        server.settimeout(30)  # a client that never comes
 
         def drip() -> None:
             with suppress(OSError):

@@ -112,10 +112,11 @@ def test_a_video_without_frames_is_refused(tmp_path: Path) -> None:
         (b"#EXTM3U\n#EXTINF:10,\n/etc/passwd\n#EXT-X-ENDLIST\n", "is no video"),
         (b"ffconcat version 1.0\nfile /etc/passwd\n", "is no video"),
         (b"RIFF\0\0\0\0WAVEfmt ", "is no video"),
+        (b"\0\0\0\x20ftypavif\0\0\0\0", "is no video"),
         (b"RIFF\0\0\0\0AVI " + bytes(100), "begins like AVI"),
         (bytes.fromhex("1a45dfa3") + bytes(100), "begins like Matroska"),
     ],
-    ids=["empty", "text", "picture", "playlist", "concat", "sound", "only an AVI head", "only a Matroska head"],
+    ids=["empty", "text", "picture", "playlist", "concat", "sound", "AVIF", "only an AVI head", "only a Matroska head"],
 )
 def test_what_is_no_video_is_refused_by_name(tmp_path: Path, data: bytes, said: str) -> None:
     path = tmp_path / "a.mp4"
