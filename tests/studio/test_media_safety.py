@@ -238,6 +238,16 @@ def test_a_host_that_drips_is_hung_up_on(caching: Callable[..., MediaCache], hea
     assert "It took over 0.3 s" in message
 
 
+def test_label_studio_has_a_deadline_too(tmp_path: Path) -> None:
+    with dripping(b"HTTP/1.1 200 OK\r\nContent-Length: 9999\r\n\r\n", b"x") as url:
+        studio = Studio(url.removesuffix("/a.png"), TOKEN)
+        cache = MediaCache(tmp_path, studio, local_root=None, seconds=0.3)
+        kind, message = cache.fetch([(1, "/a.png")]).problems[1]
+        studio.close()
+    assert kind == "image_unreachable"
+    assert "took too long" in message
+
+
 def test_an_answer_that_grows_is_refused(caching: Callable[..., MediaCache], other: Host) -> None:
     other.pages["/a.png"] = (200, {"Content-Encoding": "gzip"}, gzip.compress(bytes(50_000_000)))
     kind, message = caching("127.0.0.1").fetch([(1, f"{other.url}/a.png")]).problems[1]
