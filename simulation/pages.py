@@ -19,6 +19,9 @@ from simulation.report import FIGURES, NUMBERS
 BLOCK = re.compile(
     r"(<!-- results: (?P<condition>[^ ]+)(?P<extras>(?: [a-z]+)*) -->\n)(?P<body>.*?)(<!-- end -->)", re.DOTALL
 )
+GAINS = re.compile(
+    r"(<!-- gains: (?P<condition>[^ ]+)(?P<pairs>(?: [^ :]+:[^ :]+)+) -->\n)(?P<body>.*?)(<!-- end -->)", re.DOTALL
+)
 EXTRAS = {  # what a block may ask for beside the accuracy: captions of its figure, and heads of its columns
     "informativeness": ("accuracy on what was queried", ("accuracy on what it queries, %",)),
     "balance": ("L1 score of all labels", ("L1 score of the first batch", "as modelled", "of all labels at the end")),
@@ -41,7 +44,30 @@ def fill(text: str, results: dict[str, Any], folder: str) -> str:
         drawn = "\n".join(f"![{name}: {caption}]({folder}/{name}-{figure}.png)" for caption, figure in figures)
         return f"{match[1]}{table(results, name, extras)}\n\n{drawn}\n{match[5]}"
 
-    return BLOCK.sub(block, text)
+    def gain(match: re.Match[str]) -> str:
+        pairs = [pair.split(":") for pair in match["pairs"].split()]
+        return f"{match[1]}{gains(results, match['condition'], pairs)}\n{match[5]}"
+
+    return GAINS.sub(gain, BLOCK.sub(block, text))
+
+
+def gains(results: dict[str, Any], condition: str, pairs: Sequence[Sequence[str]]) -> str:
+    """Accuracy points of one method over another at each number of labels, means over the seeds, as Markdown.
+
+    pairs: (better, worse) names. As the thesis' tables have them, cycle by cycle.
+    """
+    methods = results["conditions"].get(condition, {}).get("methods", {})
+    unknown = next((name for pair in pairs for name in pair if name not in methods), None)
+    if unknown is not None:
+        raise PageError(
+            f"The page asks for '{unknown}' on {condition}; the results have {', '.join(methods) or 'none'}."
+        )
+    labels = methods[pairs[0][0]]["labels"]
+    rows = [f"| points at | {' | '.join(f'{n} labels' for n in labels[1:])} |", "|---" * len(labels) + "|"]
+    for one, other in pairs:
+        found = zip(methods[one]["accuracy"][1:], methods[other]["accuracy"][1:], strict=True)
+        rows.append(f"| {one} over {other} | {' | '.join(f'{100 * (a - b):+.2f}' for a, b in found)} |")
+    return "\n".join(rows)
 
 
 def _extras(asked: str) -> tuple[str, ...]:

@@ -108,3 +108,16 @@ def test_a_page_takes_the_figures_that_it_shows(tmp_path: Path) -> None:
         "results.json",
     ]
     assert "| 40 | 0.400 | 0.300 | 0.100 |" in page.read_text()
+
+
+def test_gains_are_told_cycle_by_cycle() -> None:
+    methods = {
+        "entropy": {"labels": [40, 60, 80], "accuracy": [0.5, 0.6, 0.7]},
+        "balanced": {"labels": [40, 60, 80], "accuracy": [0.5, 0.625, 0.69]},
+    }
+    results = {"study": {"baseline": "random"}, "conditions": {"d": {"methods": methods}}}
+    text = fill("<!-- gains: d balanced:entropy -->\nold\n<!-- end -->\n", results, "s")
+    assert "| points at | 60 labels | 80 labels |\n|---|---|---|\n| balanced over entropy | +2.50 | -1.00 |" in text
+    assert fill(text, results, "s") == text
+    with pytest.raises(PageError, match="asks for 'x' on d; the results have entropy, balanced"):
+        fill("<!-- gains: d x:entropy -->\n<!-- end -->", results, "s")
