@@ -298,11 +298,15 @@ def balance(project: ProjectArgument = None) -> None:
         found = balance_history(session, row.id)
     if not found:
         _stop(f"Project {row.studio_id} has no cycle that kept its balance yet; the next one will.")
-    head, lines = balance_table(found, read_config(row.label_config).classes)
-    table = Table(*head)
+    classes = read_config(row.label_config).classes
+    head, lines = balance_table(found, classes)
+    table = Table(
+        *head, caption="L1 scores (0 even, 1 one class) of all labels, of those added, and as expected of a batch."
+    )
     for line in lines:
         table.add_row(*line)
     console.print(table)
+    console.print(f"Classes in this order: {', '.join(classes)}.", highlight=False)
 
 
 def _print_cycle(cycle: Any) -> None:

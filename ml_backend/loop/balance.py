@@ -64,8 +64,8 @@ def balance_history(session: Session, project_id: int, limit: int = 50) -> list[
 
 
 def balance_table(rows: Sequence[BalanceRow], classes: Sequence[str]) -> tuple[list[str], list[list[str]]]:
-    """Head and lines for a terminal, oldest first."""
-    head = ["cycle", *classes, "L1 score", "added L1", "expected L1", "lambda", "gap"]
+    """Head and lines for a terminal, oldest first; the counts stand in the order of the classes."""
+    head = ["cycle", "labels per class", "L1", "added", "expected", "lambda", "gap"]
     lines = []
     for row in reversed(rows):
         expected = row.facts.get("expected")
@@ -76,6 +76,6 @@ def balance_table(rows: Sequence[BalanceRow], classes: Sequence[str]) -> tuple[l
             row.facts.get("weight"),
             row.facts.get("gap"),
         )
-        counts = [str(count) for count in row.counts] if len(row.counts) == len(classes) else ["?"] * len(classes)
-        lines.append([str(row.cycle), *counts, *("" if n is None else f"{n:.3g}" for n in numbers)])
+        counts = " ".join(map(str, row.counts)) if len(row.counts) == len(classes) else "of other classes"
+        lines.append([str(row.cycle), counts, *("" if n is None else f"{n:.3g}" for n in numbers)])
     return head, lines

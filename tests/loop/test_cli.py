@@ -57,7 +57,7 @@ def test_from_connecting_to_rolling_back(loop: Loop) -> None:
     assert "Rank 0 of" in nextlabel(loop, "why", str(loop.order()[0]), number)
     assert "entropy" in nextlabel(loop, "plugins")
     assert "live version" in nextlabel(loop, "status", number)
-    assert "L1 score" in nextlabel(loop, "balance", number)
+    assert "labels per class" in nextlabel(loop, "balance", number)
     assert "task" in nextlabel(loop, "problems", number)
 
     loop.studio.update_project(loop.number, sampling="Sequential sampling")
