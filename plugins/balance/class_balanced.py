@@ -93,6 +93,7 @@ class ClassBalanced(Selector[ClassBalancedConfig]):
     )
     reference = "Zolfaghari Bengar et al. 2022 (WACV); thesis Eq. 4.3-4.4, 4.8-4.10"
     needs = frozenset({"task_id", "probabilities", "counts", "labels", "labeled_embeddings"})
+    harmful_below = 0.5  # docs/studies/class_balance.md, CIFAR-10
 
     def check_classes(self, classes: tuple[str, ...]) -> None:
         check_target(self.config.target, classes, f"Selector '{self.name}'")

@@ -56,6 +56,7 @@ class ClassBalancedKCenter(Selector[ClassBalancedKCenterConfig]):
     )
     reference = "thesis Alg. 2; Sener & Savarese 2018; Minoux 1978 (lazy greedy)"
     needs = frozenset({"task_id", "probabilities", "counts", "embeddings", "labeled_embeddings"})
+    harmful_below = 0.6  # docs/studies/class_balance.md, CIFAR-10
 
     def check_classes(self, classes: tuple[str, ...]) -> None:
         check_target(self.config.target, classes, f"Selector '{self.name}'")

@@ -68,6 +68,7 @@ class PseudoLabelBalanced(Selector[PseudoLabelBalancedConfig]):
     )
     reference = "thesis ch. 4, baseline 'Entropy L1 pseudo label'"
     needs = frozenset({"task_id", "probabilities", "counts"})
+    harmful_below = 0.5  # docs/studies/class_balance.md, CIFAR-10
 
     def check_classes(self, classes: tuple[str, ...]) -> None:
         check_target(self.config.target, classes, f"Selector '{self.name}'")

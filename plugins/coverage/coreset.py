@@ -158,6 +158,7 @@ class CoreSet(Selector[CoreSetConfig]):
     )
     reference = "Sener & Savarese 2018, sec. 4.2 and App. B; thesis ch. 3, baseline CoreSet"
     needs = frozenset({"task_id", "embeddings", "labeled_embeddings"})
+    harmful_below = 0.6  # docs/studies/dispersion.md, CIFAR-10
 
     def select(self, evidence: Evidence, values: FloatArray, budget: int) -> Selection:
         n = len(evidence)

@@ -294,6 +294,7 @@ class KCenterGreedy(Selector[KCenterConfig]):
     )
     reference = "Gonzalez 1985; Sener & Savarese 2018, Alg. 1; thesis ch. 3 and 5, baseline KCenterGreedy"
     needs = frozenset({"task_id", "embeddings", "labeled_embeddings"})
+    harmful_below = 0.6  # docs/studies/dispersion.md, CIFAR-10
 
     def select(self, evidence: Evidence, values: FloatArray, budget: int) -> Selection:
         n = len(evidence)

@@ -75,6 +75,7 @@ class BALD(Scorer[BALDConfig]):
     summary = "Items whose dropout passes contradict each other come first; needs a learner with dropout passes."
     reference = "Houlsby et al. 2011, Eq. 2; Gal, Islam & Ghahramani 2017; thesis ch. 3, baseline BALD"
     needs = frozenset({"expected_probabilities", "expected_entropy"})
+    harmful_below = 0.6  # docs/studies/dispersion.md, CIFAR-10
 
     def score(self, evidence: Evidence) -> Scores:
         probabilities, classes = evidence.expected_probabilities, evidence.classes
