@@ -8,6 +8,8 @@ from plugins.contract import FloatArray, PluginConfig, Scorer, Scores
 from plugins.evidence import Array, Evidence
 from plugins.uncertainty.distributions import by_rows
 
+FEW = 48  # classes up to which going through the columns beats going through the rows
+
 
 class MarginConfig(PluginConfig):
     """Nothing to set."""
@@ -23,10 +25,27 @@ def margin(probabilities: FloatArray) -> FloatArray:
     """
     if probabilities.shape[1] < 2:
         return np.asarray(1.0 - probabilities.sum(axis=1))
+    if probabilities.shape[1] <= FEW:
+        first, second = two_largest(probabilities)
+        return np.asarray(1.0 - (first - second))
     rows, best = np.arange(len(probabilities)), probabilities.argmax(axis=1)
     others = probabilities.copy()
     others[rows, best] = -np.inf
     return np.asarray(1.0 - (probabilities[rows, best] - others.max(axis=1)))
+
+
+def two_largest(probabilities: FloatArray) -> tuple[FloatArray, FloatArray]:
+    """The largest and the second largest of each row of (N, C), C > 1, column by column: fast where C is small.
+
+    >>> [part.tolist() for part in two_largest(np.array([[0.1, 0.7, 0.2], [0.5, 0.5, 0.0]]))]
+    [[0.7, 0.5], [0.2, 0.5]]
+    """
+    columns = np.ascontiguousarray(probabilities.T)
+    first, second = columns[0].copy(), np.full_like(columns[0], -np.inf)
+    for column in columns[1:]:
+        np.maximum(second, np.minimum(first, column), out=second)
+        np.maximum(first, column, out=first)
+    return first, second
 
 
 def undecided(probabilities: Array, classes: tuple[str, ...]) -> str:

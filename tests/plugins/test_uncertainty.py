@@ -51,6 +51,17 @@ def test_blocks_of_rows_join_seamlessly(monkeypatch: pytest.MonkeyPatch) -> None
     assert np.array_equal(make("scorer", "margin").score(known(probabilities)).values, whole)
 
 
+def test_margin_is_the_same_for_few_and_many_classes() -> None:
+    probabilities = np.random.default_rng(1).dirichlet(np.full(60, 0.2), size=200)
+    literal_ = [literal("margin", row) for row in probabilities.tolist()]
+    assert np.allclose(make("scorer", "margin").score(known(probabilities)).values, literal_, atol=1e-12)
+    few = probabilities[:, :40] / probabilities[:, :40].sum(axis=1, keepdims=True)
+    literal_ = [literal("margin", row) for row in few.tolist()]
+    assert np.allclose(make("scorer", "margin").score(known(few)).values, literal_, atol=1e-12)
+    few[7, 3] = np.nan
+    assert np.flatnonzero(np.isnan(make("scorer", "margin").score(known(few)).values)).tolist() == [7]
+
+
 @given(st.floats(0.05, 50))
 def test_softening_is_the_softmax_of_logits_over_temperature(temperature: float) -> None:
     logits = np.array([[1.0, -2.0, 0.5], [30.0, 0.0, -30.0]])
