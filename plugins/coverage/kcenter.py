@@ -260,15 +260,18 @@ class Cover:
 
         def update(rows: slice) -> None:
             products = self._rows[rows] @ signed.T
-            all_rows = np.arange(len(products))
-            number = products.argmin(axis=1)
-            best = products[all_rows, number] + self._half_norms[rows]
-            products[all_rows, number] = np.inf
-            runner_up = products.min(axis=1) + self._half_norms[rows]
             half, second, near = self.half[rows], self.second[rows], self.near[rows]
-            np.minimum(np.minimum(second, runner_up), np.maximum(half, best), out=second)
-            np.copyto(near, number + first, where=best < half)
-            np.minimum(half, best, out=half)
+            best = products.min(axis=1) + self._half_norms[rows]
+            closer = np.flatnonzero(best < half)
+            np.minimum(second, np.maximum(half, best), out=second)  # where no centre is closer, this is all there is
+            if len(closer):
+                few = products[closer]
+                number = few.argmin(axis=1)
+                few[np.arange(len(few)), number] = np.inf
+                runner_up = few.min(axis=1) + self._half_norms[rows][closer]
+                second[closer] = np.minimum(second[closer], runner_up)
+                near[closer] = number + first
+                half[closer] = best[closer]
 
         self._blocks(update, min(4096, max(256, ENTRIES // len(centres))))
 
