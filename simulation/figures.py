@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 Doubles = NDArray[np.float64]
 COLOURS = ("#0b6e99", "#b0562c", "#3d7a3a", "#7a4a8f", "#b08a00", "#a03050", "#3f6fb5", "#00807a", "#8a5a44", "#5a5a5a")
 BASELINE = "#777777"
+MARKERS = "osD^v"  # of the lines that share a colour
 
 
 @dataclass(frozen=True)
@@ -51,9 +52,14 @@ def lines(
     """Lines over labels given (or what `over` says), the baseline grey and dashed, intervals as bands."""
     figure, axes = _axes(title)
     factor = 100.0 if percent else 1.0
+    drawn: list[str] = []
     for colour, (name, line) in zip(_colours(list(shown), baseline), shown.items(), strict=True):
         style: dict[str, Any] = {"ls": "--"} if name == baseline else {}
-        axes.plot(line.labels, factor * line.values, marker="o", ms=3, label=name, color=colour, **style)
+        if colour in drawn:
+            style["ls"] = ":"
+        mark = MARKERS[drawn.count(colour) % len(MARKERS)]
+        drawn.append(colour)
+        axes.plot(line.labels, factor * line.values, marker=mark, ms=3, label=name, color=colour, **style)
         if line.low is not None and line.high is not None:
             axes.fill_between(line.labels, factor * line.low, factor * line.high, alpha=0.13, color=colour, lw=0)
     axes.set(xlabel=over, ylabel=f"{value}, %" if percent else value)
