@@ -30,7 +30,7 @@ class ClassBalancedConfig(PluginConfig):
         "auto",
         description="lambda: what one expected item closer to the target is worth, in units of the score (nats for "
         "entropy, percentiles for a mix). auto takes the smallest of nine weights after which the balance no longer "
-        "improves, and costs about three times as much.",
+        "improves.",
     )
     distance: Literal["l1", "l2", "l2_squared", "wasserstein"] = Field(
         "l1",
@@ -89,7 +89,7 @@ class ClassBalanced(Selector[ClassBalancedConfig]):
     name, title = "class_balanced", "Class balance"
     summary = (
         "Trades the scores against what each class is missing, and proves how good the batch is; for skewed pools, "
-        "around any scorer. On balanced pools it gains nothing."
+        "around any scorer. On balanced pools and with weak models it costs accuracy."
     )
     reference = "Zolfaghari Bengar et al. 2022 (WACV); thesis Eq. 4.3-4.4, 4.8-4.10"
     needs = frozenset({"task_id", "probabilities", "counts", "labels", "labeled_embeddings"})
