@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from functools import cached_property
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -21,13 +22,38 @@ COLUMNS: dict[str, str] = {
     "embeddings": "(N, D) float32 features of the pool",
     "label_history": "(N, T) label predicted at each training epoch",
     "images": "(N, H, W, channels) uint8 small pictures of the pool",
-    "video": "(N,) video of each item",
+    "video": "(N,) video of each item, as text",
     "frame": "(N,) frame number within its video",
+    "size": "(N, 2) width and height of each image in px, as it is shown",
+    "path": "(N,) file of each image, as text",
+    "content": "(N,) SHA-256 of each image, as text",
+    "detection_item": "(K,) position in the pool of each detected box",
+    "detection_box": "(K, 4) corners x1, y1, x2, y2 of each detected box in px",
+    "detection_score": "(K,) the detector's score of each box in [0, 1], down to a low threshold",
+    "detection_label": "(K,) class index of each detected box",
+    "detection_shown": "(K,) whether the score reaches the working threshold, so that people see the box",
+    "detection_probabilities": "(K, C) class probabilities of each box, where the detector gives them",
+    "truth_item": "(G,) position in the pool of each true box; only a simulation knows it",
+    "truth_box": "(G, 4) corners of each true box in px; only a simulation knows it",
+    "truth_label": "(G,) class index of each true box; only a simulation knows it",
     "truth": "(N,) true class index; only a simulation knows it",
     "labels": "(L,) class index of each labeled item",
     "labeled_embeddings": "(L, D) float32 features of the labeled items",
     "labeled_images": "(L, H, W, channels) uint8 small pictures of the labeled items",
-    "counts": "(C,) labels per class so far",
+    "labeled_video": "(L,) video of each labeled item, as text",
+    "labeled_frame": "(L,) frame number of each labeled item within its video",
+    "labeled_size": "(L, 2) width and height of each labeled image in px",
+    "labeled_path": "(L,) file of each labeled image, as text",
+    "labeled_content": "(L,) SHA-256 of each labeled image, as text",
+    "labeled_detection_item": "(J,) position among the labeled items of each box detected there",
+    "labeled_detection_box": "(J, 4) corners of each box detected on a labeled image in px",
+    "labeled_detection_score": "(J,) the detector's score of each of these boxes",
+    "labeled_detection_label": "(J,) class index of each of these boxes",
+    "labeled_detection_shown": "(J,) whether the score of each of these boxes reaches the working threshold",
+    "labeled_box_item": "(B,) position among the labeled items of each box that people drew",
+    "labeled_box": "(B, 4) corners of each box that people drew in px",
+    "labeled_box_label": "(B,) class index of each box that people drew",
+    "counts": "(C,) labels per class so far: items, or boxes where people draw boxes",
 }
 
 
@@ -45,7 +71,8 @@ class Evidence:
     """N items in columns; see COLUMNS for names and shapes.
 
     columns: arrays or functions that return one. classes: the C class names. seed: drives every random choice.
-    providers: learner name -> columns it can compute, for error messages.
+    providers: learner name -> columns it can compute, for error messages. cache: a folder where plugins may keep what
+    they compute from pixels, by content; None where nothing is kept.
     """
 
     def __init__(
@@ -55,12 +82,14 @@ class Evidence:
         classes: tuple[str, ...],
         seed: int = 0,
         providers: Mapping[str, Collection[str]] | None = None,
+        cache: Path | None = None,
     ) -> None:
         unknown = sorted(set(columns) - set(COLUMNS))
         if unknown:
             raise ValueError(f"Unknown evidence column '{unknown[0]}'. Known: {', '.join(COLUMNS)}.")
         self.classes = classes
         self.seed = seed
+        self.cache = cache
         self._source = _Source(dict(columns), providers or {})
         self._plugin: str | None = None
         self._needs: frozenset[str] | None = None
@@ -68,7 +97,7 @@ class Evidence:
 
     def for_plugin(self, name: str, needs: Collection[str]) -> Evidence:
         """The same evidence, limited to what the plugin declares in `needs` (task_id and counts are always open)."""
-        view = Evidence({}, classes=self.classes, seed=self.seed)
+        view = Evidence({}, classes=self.classes, seed=self.seed, cache=self.cache)
         view._source, view._plugin, view._needs = self._source, name, frozenset(needs)
         missing = sorted(view._needs - set(self._source.columns))
         if missing:
@@ -107,61 +136,11 @@ class Evidence:
     def __len__(self) -> int:
         return len(self._source.columns["task_id"])  # type: ignore[arg-type]  # task_id is always an array
 
-    @property
-    def task_id(self) -> Array:
-        return self.column("task_id")
-
-    @property
-    def probabilities(self) -> Array:
-        return self.column("probabilities")
-
-    @property
-    def expected_probabilities(self) -> Array:
-        return self.column("expected_probabilities")
-
-    @property
-    def expected_entropy(self) -> Array:
-        return self.column("expected_entropy")
-
-    @property
-    def embeddings(self) -> Array:
-        return self.column("embeddings")
-
-    @property
-    def label_history(self) -> Array:
-        return self.column("label_history")
-
-    @property
-    def images(self) -> Array:
-        return self.column("images")
-
-    @property
-    def video(self) -> Array:
-        return self.column("video")
-
-    @property
-    def frame(self) -> Array:
-        return self.column("frame")
-
-    @property
-    def truth(self) -> Array:
-        return self.column("truth")
-
-    @property
-    def labels(self) -> Array:
-        return self.column("labels")
-
-    @property
-    def labeled_embeddings(self) -> Array:
-        return self.column("labeled_embeddings")
-
-    @property
-    def labeled_images(self) -> Array:
-        return self.column("labeled_images")
-
-    @property
-    def counts(self) -> Array:
-        return self.column("counts")
+    def __getattr__(self, name: str) -> Array:
+        """Every column is an attribute too: `evidence.probabilities`."""
+        if name not in COLUMNS:
+            raise AttributeError(f"Evidence has no column '{name}'. Known: {', '.join(COLUMNS)}.")
+        return self.column(name)
 
     @cached_property
     def jitter(self) -> Array:
