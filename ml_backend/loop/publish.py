@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
@@ -85,10 +87,11 @@ def publish(
             for rank, row in enumerate(rows)
         )
     _write(studio, project.studio_id, version, rows)
-    _switch(studio, project.studio_id, version, plan.show_predictions)
-    with house.ledger.session() as session:
-        _make_live(session, cycle.project_id, version, plan.show_predictions)
-        solve_problems(session, cycle.project_id, "publish_failed")
+    with _switching(house, project.id):
+        _switch(studio, project.studio_id, version, plan.show_predictions)
+        with house.ledger.session() as session:
+            _make_live(session, cycle.project_id, version, plan.show_predictions)
+            solve_problems(session, cycle.project_id, "publish_failed")
     _settle(studio, project.studio_id, version, plan.show_predictions)
     return version
 
@@ -161,6 +164,18 @@ def _discard(studio: Studio, studio_id: int, version: str) -> None:
         studio.delete_version(studio_id, version)
 
 
+@contextmanager
+def _switching(house: House, project_id: int) -> Iterator[None]:
+    """Says in the ledger that Label Studio is about to be ahead of it, so that no check puts the older version back."""
+    with house.ledger.session() as session:
+        session.get_one(Project, project_id).switching_at = now()
+    try:
+        yield
+    finally:
+        with house.ledger.session() as session:
+            session.get_one(Project, project_id).switching_at = None
+
+
 def _switch(studio: Studio, studio_id: int, version: str, shown: bool) -> None:
     """One PATCH; hiding predictions resets the version in Label Studio, so both travel together."""
     try:
@@ -195,17 +210,18 @@ def rollback(house: House, project_id: int, model_version: str, *, author: str) 
     if wanted is None or model_version not in have:
         raise PublishError(f"Version '{model_version}' cannot be made live; these can: {', '.join(have) or 'none'}.")
     studio = house.studio(project)
-    _switch(studio, project.studio_id, model_version, plan.show_predictions)
-    with house.ledger.session() as session:
-        _make_live(session, project_id, model_version, plan.show_predictions)
-        record_change(session, project_id, author, f"rolled back from {project.live_version} to {model_version}")
+    with _switching(house, project_id):
+        _switch(studio, project.studio_id, model_version, plan.show_predictions)
+        with house.ledger.session() as session:
+            _make_live(session, project_id, model_version, plan.show_predictions)
+            record_change(session, project_id, author, f"rolled back from {project.live_version} to {model_version}")
     _settle(studio, project.studio_id, model_version, plan.show_predictions)
 
 
 def _settle(studio: Studio, number: int, version: str, shown: bool) -> None:
-    """Switches again if a check of the queue that began before the switch has put the older version back meanwhile.
+    """Switches again if someone changed the version while the ledger was behind.
 
-    A check that writes later than this sees that the ledger changed under it (`upkeep.reassert`).
+    Checks keep still during a switch (`upkeep.reassert`), so what they would have repaired is repaired here.
     """
     try:
         if studio.project(number).get("model_version") != version:

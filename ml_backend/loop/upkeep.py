@@ -34,6 +34,7 @@ log = structlog.get_logger()
 
 KEEP_VERSIONS = 5  # what a rollback can always reach
 QUIET = timedelta(minutes=5)  # deleting a version takes Label Studio seconds, so it waits until nobody labels ...
+SWITCH = timedelta(minutes=1)  # a switch that is older was given up by a process that died
 MOST_VERSIONS = 50  # ... or until there are this many
 PRUNE_AT_ONCE = 3  # a cycle may be waiting for this worker
 
@@ -46,10 +47,13 @@ def reassert(house: House, project_id: int, studio: Studio | None = None) -> str
     """
     with house.ledger.session() as session:
         project = session.get_one(Project, project_id)
-    if project.live_version is None:
-        return "kept"
     studio = studio or house.studio(project)
     theirs = studio.project(project.studio_id)
+    with house.ledger.session() as session:  # after theirs: a switch says so here before Label Studio shows it
+        project = session.get_one(Project, project_id)
+    switching = project.switching_at is not None and now() - project.switching_at < SWITCH
+    if project.live_version is None or switching:
+        return "kept"
     shown = bool(theirs["show_collab_predictions"])
     if theirs.get("model_version") == project.live_version and project.shown == shown:
         return "kept"

@@ -48,6 +48,7 @@ class Project(Table):
     annotators: Mapped[int] = mapped_column(default=1)
     fresh_labels: Mapped[int] = mapped_column(default=0)  # labels changed since the last training
     shown: Mapped[bool | None] = mapped_column(default=None)  # Label Studio's "show predictions" as last seen
+    switching_at: Mapped[datetime | None] = mapped_column(default=None)  # while a version is being made live
     created_at: Mapped[datetime] = mapped_column(default=now)
     reconciled_at: Mapped[datetime | None] = mapped_column(default=None)
 
@@ -68,7 +69,11 @@ class PlanVersion(Table):
 
 
 class Item(Table):
-    """One task as last read from Label Studio."""
+    """One task as last read from Label Studio.
+
+    label: the class, or for boxes how many of each ('2 Car, 1 Person'). regions: for boxes, those of the answer that
+    counts, as Label Studio holds them. video, frame: of a task that shows a frame.
+    """
 
     __tablename__ = "items"
     __table_args__ = (Index("items_by_status", "project_id", "status"),)
@@ -83,6 +88,11 @@ class Item(Table):
     annotator: Mapped[int | None] = mapped_column(default=None)
     lead_time: Mapped[float | None] = mapped_column(Float, default=None)  # seconds
     labeled_at: Mapped[str | None] = mapped_column(String(64), default=None)
+    regions: Mapped[list[Any] | None] = mapped_column(JSON(none_as_null=True), default=None)
+    video: Mapped[str | None] = mapped_column(Text, default=None)
+    frame: Mapped[int | None] = mapped_column(default=None)
+    width: Mapped[int | None] = mapped_column(default=None)  # px, as the image is shown
+    height: Mapped[int | None] = mapped_column(default=None)
 
 
 class Cycle(Table):

@@ -15,7 +15,7 @@ from ml_backend.loop.publish import rollback
 from ml_backend.loop.switch import switch_plan
 from ml_backend.loop.sync import sync
 from ml_backend.loop.upkeep import KEEP_VERSIONS, extend, prune, reassert
-from ml_backend.store.tables import PublishedItem
+from ml_backend.store.tables import Project, PublishedItem, now
 from ml_backend.studio.client import Studio
 from tests.loop.conftest import Loop, sign_up, until
 
@@ -114,6 +114,25 @@ def test_the_order_holds_after_retrain_plan_change_rollback_and_toggle(loop: Loo
         assert serves(loop, by_margin)
         until(partial(shows_predictions, loop, shown), 20, "the plan's adoption of Label Studio's toggle")
     assert reassert(loop.house, loop.project) == "kept"
+
+
+def test_a_check_keeps_still_while_a_version_is_being_made_live(loop: Loop) -> None:
+    loop.create(40)
+    loop.label_some(20)
+    loop.start_backend()
+    assert loop.connect(QUIET).cycle is not None
+    older = loop.row().live_version
+    run_cycle(loop.house, loop.project, "train", "test")
+    newer = loop.row().live_version
+    with loop.house.ledger.session() as session:
+        session.get_one(Project, loop.project).switching_at = now()
+    loop.studio.update_project(loop.number, model_version=older)  # as a switch does, before the ledger follows
+    assert reassert(loop.house, loop.project) == "kept"
+    assert loop.studio.project(loop.number)["model_version"] == older
+    with loop.house.ledger.session() as session:
+        session.get_one(Project, loop.project).switching_at = now() - timedelta(minutes=2)  # its process died
+    assert reassert(loop.house, loop.project) != "kept"
+    assert loop.studio.project(loop.number)["model_version"] == newer
 
 
 def test_the_live_queue_is_never_empty_or_mixed_while_versions_change(loop: Loop) -> None:
