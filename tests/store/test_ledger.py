@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import importlib
+import pkgutil
 import stat
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -13,6 +15,7 @@ from alembic.autogenerate import compare_metadata
 from alembic.runtime.migration import MigrationContext
 from sqlalchemy import select
 
+from ml_backend import store
 from ml_backend.store.ledger import Ledger, next_number, note_problem, project_by_key, solve_problems
 from ml_backend.store.tables import Cycle, Item, Problem, Project, Table
 
@@ -41,6 +44,8 @@ def add_project(ledger: Ledger, number: int = 1) -> int:
 
 
 def test_the_migrations_make_exactly_the_tables_of_the_code(ledger: Ledger) -> None:
+    for module in pkgutil.iter_modules(store.__path__, "ml_backend.store."):
+        importlib.import_module(module.name)  # tables stand in more modules than one
     with ledger.engine.connect() as connection:
         context = MigrationContext.configure(connection, opts={"compare_type": False})
         assert compare_metadata(context, Table.metadata) == []

@@ -4,6 +4,7 @@ from alembic import context
 from sqlalchemy import Connection, create_engine
 
 from ml_backend.settings import settings
+from ml_backend.store import people, runs, steering  # noqa: F401  # so that the metadata knows their tables
 from ml_backend.store.tables import Table
 
 
