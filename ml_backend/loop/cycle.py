@@ -16,6 +16,7 @@ from ml_backend.loop.control import with_control
 from ml_backend.loop.gain import kept_in_cycle, read_gain
 from ml_backend.loop.house import House
 from ml_backend.loop.learning import Learned, recall, train
+from ml_backend.loop.overrides import apply_overrides, read_held
 from ml_backend.loop.plan import Plan, PlanError, read_plan
 from ml_backend.loop.pool import Pool, read_pool
 from ml_backend.loop.publish import PublishError, publish
@@ -110,8 +111,12 @@ def _run(turn: Turn, project_id: int, kind: str) -> None:
         _close(turn, project_id, pool, learned, None, None)
         return
     with turn.phase("rank"):
-        ranking = rank(learned.evidence, turn.plan, labels=len(pool.labels), last=pool.skipped)
-        ranking = with_control(ranking, pool.task_id, turn.plan, turn.cycle.number, pool.skipped)
+        with turn.house.ledger.session() as session:
+            held = read_held(session, project_id, pool.task_id)
+        last = held.undrawn(pool.skipped)
+        ranking = rank(learned.evidence, turn.plan, labels=len(pool.labels), last=last)
+        ranking = with_control(ranking, pool.task_id, turn.plan, turn.cycle.number, last)
+        ranking = apply_overrides(ranking, held)
         turn.notes += [*ranking.notes, *_advice(turn, project_id, learned, pool, synced)]
     with turn.phase("publish"):
         version = publish(

@@ -6,10 +6,11 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from sqlalchemy import select
+from sqlalchemy import or_, select
 
 from ml_backend.learners.contract import Images
 from ml_backend.loop.house import House
+from ml_backend.loop.overrides import served
 from ml_backend.store.tables import Item, Project
 from ml_backend.studio.client import Studio
 
@@ -30,13 +31,15 @@ class Pool:
 
 
 def read_pool(house: House, studio: Studio, project_id: int, classes: tuple[str, ...]) -> Pool:
-    """Items whose image is at hand; unusable ones are left out (they stand among the project's problems)."""
+    """Items whose image is at hand; unusable ones are left out (they stand among the project's problems), and so are
+    those that a person excluded from the queue, unless they are labeled."""
     media = house.media(studio)
     index = {name: position for position, name in enumerate(classes)}
     with house.ledger.session() as session:
         session.get_one(Project, project_id)
         query = select(Item.task_id, Item.content, Item.status, Item.label)
         query = query.where(Item.project_id == project_id, Item.content.is_not(None), Item.status != "unusable")
+        query = query.where(or_(Item.status == "labeled", served(project_id)))
         rows = session.execute(query.order_by(Item.task_id)).all()
     waiting = [(task, content, status) for task, content, status, _ in rows if status in ("unlabeled", "skipped")]
     known = [

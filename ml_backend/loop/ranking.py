@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
@@ -38,7 +39,8 @@ class Ranking:
     """order: (N,) positions of the whole pool, best first; the first `batch` were chosen together.
 
     propensity: (N,) by rank; where the item was drawn for the control arm, one over the items it was drawn from (they
-    were all as probable), and nan where the ranking put it there. None while nothing was drawn.
+    were all as probable), and nan where the ranking put it there. None while nothing was drawn. moved: position of an
+    item that a person moved -> the sentence that says so.
     """
 
     order: IntArray
@@ -49,6 +51,7 @@ class Ranking:
     notes: tuple[str, ...] = ()
     problems: dict[str, str] = field(default_factory=dict)  # plugin -> what went wrong
     propensity: FloatArray | None = None
+    moved: Mapping[int, str] = field(default_factory=dict)
 
     @cached_property
     def selected(self) -> frozenset[int]:
@@ -62,6 +65,8 @@ class Ranking:
     def reason(self, rank: int) -> str:
         """Why the item at a rank stands there, in one sentence."""
         item = int(self.order[rank])
+        if item in self.moved:
+            return self.moved[item]
         if self.phase == "random":
             return "drawn at random: the model does not know two classes yet"
         if (propensity := self.drawn(rank)) is not None:

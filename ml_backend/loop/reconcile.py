@@ -9,6 +9,7 @@ from sqlalchemy import delete, func, select
 
 from ml_backend.loop import jobs
 from ml_backend.loop.house import House
+from ml_backend.loop.overrides import served
 from ml_backend.loop.plan import read_plan
 from ml_backend.loop.policy import Decision, Standing, decide
 from ml_backend.loop.publish import PublishError, ranking_key
@@ -73,6 +74,7 @@ def _decide(house: House, project_id: int) -> Decision:
             failures += 1
         live = publication(session, project_id, project.live_version)
         ready = select(func.count()).select_from(Item).where(Item.project_id == project_id, Item.content.is_not(None))
+        ready = ready.where(served(project_id))
         waiting = session.scalar(ready.where(Item.status.in_(("unlabeled", "skipped")))) or 0
         ranked = _still_ranked(house, project_id, live.model_version) if live is not None else 0
     stopped = newest.phase if newest is not None and newest.status != "published" else None
@@ -94,6 +96,8 @@ def _still_ranked(house: House, project_id: int, model_version: str) -> int:
     if arrays is None:
         return 0
     with house.ledger.session() as session:
-        query = select(Item.task_id).where(Item.project_id == project_id, Item.content.is_not(None))
+        query = select(Item.task_id).where(
+            Item.project_id == project_id, Item.content.is_not(None), served(project_id)
+        )
         waiting = set(session.scalars(query.where(Item.status.in_(("unlabeled", "skipped")))))
     return len(waiting.intersection(arrays["task_id"].tolist()))
