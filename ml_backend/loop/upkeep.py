@@ -11,6 +11,7 @@ from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
 from ml_backend.loop.house import House
+from ml_backend.loop.overrides import read_overrides, sentence, served
 from ml_backend.loop.plan import changed_plan, read_plan, save_plan
 from ml_backend.loop.publish import (
     PERCENTILE,
@@ -125,10 +126,14 @@ def extend(house: House, project_id: int, studio: Studio) -> int:
         waiting = set(
             session.scalars(
                 select(Item.task_id).where(
-                    Item.project_id == project_id, Item.status.in_(("unlabeled", "skipped")), Item.content.is_not(None)
+                    Item.project_id == project_id,
+                    Item.status.in_(("unlabeled", "skipped")),
+                    Item.content.is_not(None),
+                    served(project_id),
                 )
             )
         )
+        placed = {row.task_id: sentence(row.kind, row.author) for row in read_overrides(session, project_id)}
     ranked = enumerate(predictions(config, live.model_version, arrays, live.published, stop), start=live.published)
     rows = {rank: row for rank, row in ranked if row["task"] in waiting}
     created = studio.import_predictions(project.studio_id, list(rows.values())) if rows else 0
@@ -139,7 +144,8 @@ def extend(house: House, project_id: int, studio: Studio) -> int:
         for rank, row in rows.items():
             detail, propensity = _detail(arrays, rank), _propensity(arrays, rank)
             stands = ", ".join(f"{name}: percentile {part['percentile']:.2f}" for name, part in detail.items())
-            why = (stands or "drawn at random") if propensity is None else control_reason(propensity)
+            stands = placed.get(row["task"], stands or "drawn at random")
+            why = stands if propensity is None else control_reason(propensity)
             reason = f"rank {rank} of the same ranking, written when the head ran low; {why}"
             session.add(published_item(live.id, rank, row, reason, detail, propensity))
     log.info("extended", project=project_id, version=live.model_version, items=len(rows))
