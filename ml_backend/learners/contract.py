@@ -8,12 +8,14 @@ from abc import abstractmethod
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, ClassVar, Protocol
+from typing import Any, ClassVar, Literal, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from plugins.contract import ConfigT, FloatArray, IntArray, Plugin
+
+Answers = Literal["classes", "boxes"]  # what a learner says of an image: one class (Learner), or boxes (Detector)
 
 
 @dataclass(frozen=True)
@@ -146,6 +148,7 @@ class Fit:
 class Learner(Plugin[ConfigT]):
     """Trains and predicts. `provides` names the evidence columns it can compute; deterministic under a seed."""
 
+    answers: ClassVar[Answers] = "classes"
     provides: ClassVar[frozenset[str]]
     scope: str = "default"  # whose learned features are used; the loop sets 'project-<id>'
 

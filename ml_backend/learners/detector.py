@@ -11,7 +11,7 @@ from typing import Any, ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-from ml_backend.learners.contract import Images
+from ml_backend.learners.contract import Answers, Images
 from plugins.contract import ConfigT, FloatArray, IntArray, Plugin
 
 Progress = Callable[[str, int, int], None]  # (what is done: 'training' or 'detecting', done, total)
@@ -57,6 +57,15 @@ class Found:
     def __len__(self) -> int:
         return len(self.item)
 
+    def of(self, items: IntArray) -> Found:
+        """What was found on the images at positions `items`, renumbered in that order."""
+        place = np.full(int(max(self.item.max(initial=-1), np.max(items, initial=-1))) + 1, -1, dtype=np.int64)
+        place[items] = np.arange(len(items))
+        rows = np.flatnonzero(place[self.item] >= 0)
+        rows = rows[np.argsort(place[self.item[rows]], kind="stable")]
+        distributions = None if self.probabilities is None else self.probabilities[rows]
+        return Found(place[self.item[rows]], self.box[rows], self.score[rows], self.label[rows], distributions)
+
     @classmethod
     def nothing(cls) -> Found:
         return cls(np.zeros(0, np.int64), np.zeros((0, 4), np.float32), np.zeros(0, np.float32), np.zeros(0, np.int64))
@@ -95,6 +104,7 @@ class DetectorFit:
 class Detector(Plugin[ConfigT]):
     """Draws boxes. `provides` names the evidence columns it gives; deterministic under a seed on one machine."""
 
+    answers: ClassVar[Answers] = "boxes"
     provides: ClassVar[frozenset[str]] = DETECTIONS
     shown_from: float = 0.25  # working threshold of the score; the plan may set another
 
