@@ -18,7 +18,10 @@ CHOSEN = {
     "scorer": "nextlabel plan set 'scorers=[{name: %s}]'",
     "selector": "nextlabel plan set 'selector={name: %s}'",
     "learner": "nextlabel plan set 'learner={name: %s}'",
+    "tracker": "nextlabel plan set 'scorers=[{name: temporal_coherence, config: {tracker: %s}}]'",
 }
+RANKS = ("scorer", "selector")  # these ask about items; the others serve them
+TRACKERS = "Measured with its precision by `python -m benchmarks trackers`: see [Trackers](../trackers.md)."
 LOOP = "the loop itself"  # what every cycle knows without a learner
 KNOWN = {"task_id", "counts", "labels", "images", "labeled_images"}
 
@@ -41,7 +44,7 @@ def page(listing: Listing, rows: Sequence[Row]) -> str:
     parts = [
         f"# {cls.title}",
         f"`{cls.name}`, a {listing.kind} of the package {listing.package}. {_prose(cls.summary)}",
-        "## What it asks about" if listing.kind != "learner" else "## What it does",
+        "## What it asks about" if listing.kind in RANKS else "## What it does",
         _doc(sys.modules[cls.__module__].__doc__),
         "## Formula",
         _doc(cls.__doc__),
@@ -52,7 +55,7 @@ def page(listing: Listing, rows: Sequence[Row]) -> str:
         "## Parameters",
         _parameters(cls.Config.model_json_schema()),
         "## Cost",
-        _cost(cls.name, rows),
+        _cost(cls.name, rows) if listing.kind != "tracker" else TRACKERS,
         "## When to use it",
         _use(listing.kind, cls),
     ]
@@ -102,6 +105,8 @@ def _functions(cls: type[Plugin[Any]]) -> list[str]:
 
 
 def _needs(cls: type[Plugin[Any]]) -> str:
+    if hasattr(cls, "pixels"):  # a tracker
+        return "Detections, and the frames' pixels." if cls.pixels else "Detections alone."
     if not cls.needs:
         return "Nothing beyond the task ids."
     lines = ["| column | what it is | who provides it |", "|---|---|---|"]

@@ -20,6 +20,7 @@ GROUPS = {
     "scorer": "nextlabel.scorers",
     "selector": "nextlabel.selectors",
     "learner": "nextlabel.learners",
+    "tracker": "nextlabel.trackers",
 }
 OURS = "nextlabel"  # the package whose plugins keep their names
 
@@ -61,7 +62,7 @@ def _load(kind: str, point: EntryPoint) -> Listing:
 
 @cache
 def available(kind: str) -> dict[str, Listing]:
-    """Name -> listing of every plugin of a kind ('scorer', 'selector', 'learner'), broken ones included."""
+    """Name -> listing of every plugin of a kind ('scorer', 'selector', 'learner', 'tracker'), broken ones included."""
     found = [_load(kind, point) for point in entry_points(group=GROUPS[kind])]
     listings: dict[str, Listing] = {}
     for listing in sorted(found, key=lambda listing: (listing.name, listing.package != OURS, listing.package)):

@@ -5,16 +5,16 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from plugins.contract import FloatArray, IntArray
+from plugins.video.frame_source import Image
 
 HEIGHT = 300  # px to which higher frames are shrunk before their flow is computed
 GRID = 4  # of these px between two kept vectors: 60 KB a frame at 300 x 400 instead of 1 MB
-Image = NDArray[np.uint8]
 
 
 @dataclass(frozen=True)
@@ -61,63 +61,107 @@ class FlowFields:
         return np.asarray(((1 - b) * upper + b * lower) / self.scale)
 
 
-def compute_flow(images: Iterable[tuple[int, Image]], known: FlowFields | None = None, preset: int = 1) -> FlowFields:
-    """DIS flow (Kroeger et al. 2016) between consecutive images of one video, in both directions.
+class FlowMethod(Protocol):
+    """How flow between two images is computed. key: names the method and all that its answer depends on."""
+
+    @property
+    def key(self) -> str: ...
+
+    def prepared(self, image: Image) -> Image:
+        """The image as the method wants it, shrunk."""
+
+    def both(self, a: Image, b: Image) -> tuple[FloatArray, FloatArray]:
+        """(h, w, 2) motion from a to b, and from b to a, in px of the prepared images."""
+
+
+class DIS:
+    """Dense inverse search (Kroeger et al. 2016) on grey images. preset: 0 fastest to 2 most exact."""
+
+    def __init__(self, height: int = HEIGHT, preset: int = 1) -> None:
+        import cv2  # loaded where pixels are read
+
+        self.key = f"dis height={height} preset={preset} grid={GRID}"
+        self._height, self._method = height, cv2.DISOpticalFlow.create(preset)
+
+    def prepared(self, image: Image) -> Image:
+        import cv2
+
+        grey = image if image.ndim == 2 else np.asarray(cv2.cvtColor(image, cv2.COLOR_BGR2GRAY), dtype=np.uint8)
+        return shrunk(grey, self._height)
+
+    def both(self, a: Image, b: Image) -> tuple[FloatArray, FloatArray]:
+        empty = np.empty(0, dtype=np.float32)  # it makes its own result
+        there, back = self._method.calc(a, b, empty), self._method.calc(b, a, empty)
+        return np.asarray(there), np.asarray(back)
+
+
+def compute_flow(
+    images: Iterable[tuple[int, Image]],
+    known: FlowFields | None = None,
+    preset: int = 1,
+    method: FlowMethod | None = None,
+) -> FlowFields:
+    """Flow between consecutive images of one video, in both directions; DIS with `preset` if no method is given.
 
     images: (frame number, (H, W) or (H, W, 3) uint8), ascending, all of one size; read one at a time. known: fields of
-    the frames before, which are then extended. preset: 0 fastest to 2 most exact.
+    the frames before, which are then extended.
     """
-    import cv2  # loaded where pixels are read
-
-    method, empty = cv2.DISOpticalFlow.create(preset), np.empty(0, dtype=np.float32)  # it makes its own result
+    method = method or DIS(preset=preset)
     numbers = [] if known is None else known.numbers.tolist()
     last = None if known is None else known.last
     scale = 1.0 if known is None else known.scale
     size = np.zeros(2)
-    there: list[NDArray[np.float16]] = []
-    back: list[NDArray[np.float16]] = []
+    pairs: list[NDArray[np.float16]] = []
     for number, image in images:
         if numbers and number <= numbers[-1]:
             raise ValueError(
                 f"Frame {number} came after frame {numbers[-1]}; give the frames of a video in ascending order."
             )
         size = np.array(image.shape[1::-1], dtype=np.float64)
-        grey, scale = _shrunk(image)
+        now = method.prepared(image)
+        scale = now.shape[0] / image.shape[0]
         if last is not None:
-            if grey.shape != last.shape:
-                raise ValueError(
-                    f"Frame {number} is {grey.shape} px where the others are {last.shape}; give frames of one size."
-                )
-            there.append(_on_grid(method.calc(last, grey, empty)))
-            back.append(_on_grid(method.calc(grey, last, empty)))
+            pairs.append(pair_of(method, last, now, number))
         numbers.append(number)
-        last = grey
+        last = now
     if last is None:
         raise ValueError("There is no frame to compute flow from; give one or more.")
-    shape = _on_grid(np.zeros((*last.shape, 2), dtype=np.float32)).shape
-    forward, backward = (np.array(fields, dtype=np.float16).reshape(-1, *shape) for fields in (there, back))
+    shape = grid_of(last)
+    forward, backward = np.moveaxis(np.array(pairs, dtype=np.float16).reshape(-1, 2, *shape, 2), 1, 0)
     if known is not None:
         forward = np.concatenate([known.forward, forward])
         backward = np.concatenate([known.backward, backward])
-    spacing = size / np.array(shape[1::-1]) if size.any() or known is None else known.spacing
+    spacing = size / np.array(shape[::-1]) if size.any() or known is None else known.spacing
     return FlowFields(np.array(numbers, dtype=np.int64), forward, backward, spacing, scale, last)
 
 
-def _shrunk(image: Image) -> tuple[Image, float]:
-    """The image in grey, at most HEIGHT px high, and its scale."""
+def pair_of(method: FlowMethod, a: Image, b: Image, number: int) -> NDArray[np.float16]:
+    """(2, h, w, 2) flow from a to b and back on the grid; number: of b, for the error."""
+    if a.shape != b.shape:
+        raise ValueError(f"Frame {number} is {b.shape} px where the others are {a.shape}; give frames of one size.")
+    return np.stack([_on_grid(flow) for flow in method.both(a, b)])
+
+
+def grid_of(prepared: Image) -> tuple[int, int]:
+    """Rows and columns of kept vectors."""
+    height, width = prepared.shape[:2]
+    return max(1, height // GRID), max(1, width // GRID)
+
+
+def shrunk(image: Image, height: int) -> Image:
+    """The image at most so many px high, its sides in proportion."""
     import cv2
 
-    grey = image if image.ndim == 2 else cv2.cvtColor(image, cv2.COLOR_BGR2GRAY)
-    scale = min(1.0, HEIGHT / grey.shape[0])
+    scale = min(1.0, height / image.shape[0])
     if scale < 1:
-        width = max(1, round(grey.shape[1] * scale))
-        grey = cv2.resize(grey, (width, HEIGHT), interpolation=cv2.INTER_AREA)
-    return np.ascontiguousarray(grey, dtype=np.uint8), scale
+        width = max(1, round(image.shape[1] * scale))
+        image = np.asarray(cv2.resize(image, (width, height), interpolation=cv2.INTER_AREA), dtype=np.uint8)
+    return np.ascontiguousarray(image, dtype=np.uint8)
 
 
 def _on_grid(flow: Any) -> NDArray[np.float16]:
     """The mean vector of each square of GRID px."""
     import cv2
 
-    height, width = (max(1, side // GRID) for side in flow.shape[:2])
+    height, width = grid_of(flow)
     return np.asarray(cv2.resize(flow, (width, height), interpolation=cv2.INTER_AREA), dtype=np.float16)
