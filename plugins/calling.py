@@ -135,8 +135,8 @@ class Door:
 def _ready(kind: str, name: str, config: dict[str, Any], evidence: Evidence) -> tuple[Any, Evidence]:
     """The plugin and its view; what it needs is loaded here, in the caller's thread and outside the plugin's time."""
     plugin: Plugin[Any] = registry.make(kind, name, config)
-    view = evidence.for_plugin(name, plugin.needs)
-    for column in sorted(plugin.needs):
+    view = evidence.for_plugin(name, plugin.needs, plugin.optional)
+    for column in sorted({*plugin.needs, *filter(evidence.has, plugin.optional)}):
         evidence.column(column)
     return plugin, view
 

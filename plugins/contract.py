@@ -38,12 +38,14 @@ class PluginError(Exception):
 class Scores:
     """values: (N,) float64, finite, higher = label sooner; reason(i): one sentence on item i, made on demand.
 
-    notes: sentences on the whole pool, for the person who chooses the plan.
+    notes: sentences on the whole pool, for the person who chooses the plan. drawing(i): what a page draws over item i,
+    made on demand, as JSON holds it; None where a plugin draws nothing.
     """
 
     values: FloatArray
     reason: Callable[[int], str]
     notes: tuple[str, ...] = ()
+    drawing: Callable[[int], dict[str, Any]] | None = None
 
 
 @dataclass(frozen=True)
@@ -69,6 +71,7 @@ class Plugin(ABC, Generic[ConfigT]):
     summary: ClassVar[str]
     reference: ClassVar[str]
     needs: ClassVar[frozenset[str] | set[str]] = frozenset()
+    optional: ClassVar[frozenset[str] | set[str]] = frozenset()  # evidence that it reads where it is there
     harmful_below: ClassVar[float | None] = None  # accuracy under which it was measured to do worse than random order
     Config: ClassVar[type[PluginConfig]] = PluginConfig
 

@@ -95,11 +95,14 @@ class Evidence:
         self._needs: frozenset[str] | None = None
         self.read: dict[str, tuple[int, ...]] = {}  # shape of each column that was read through this view
 
-    def for_plugin(self, name: str, needs: Collection[str]) -> Evidence:
-        """The same evidence, limited to what the plugin declares in `needs` (task_id and counts are always open)."""
+    def for_plugin(self, name: str, needs: Collection[str], optional: Collection[str] = ()) -> Evidence:
+        """The same evidence, limited to what the plugin declares in `needs`, which must be there, and in `optional`.
+
+        task_id and counts are always open.
+        """
         view = Evidence({}, classes=self.classes, seed=self.seed, cache=self.cache)
-        view._source, view._plugin, view._needs = self._source, name, frozenset(needs)
-        missing = sorted(view._needs - set(self._source.columns))
+        view._source, view._plugin, view._needs = self._source, name, frozenset({*needs, *optional})
+        missing = sorted(set(needs) - set(self._source.columns))
         if missing:
             view._fail(missing[0])
         return view
@@ -128,7 +131,7 @@ class Evidence:
     def _fail(self, name: str) -> None:
         able = sorted(learner for learner, columns in self._source.providers.items() if name in columns)
         remedy = f"Learners that provide it: {', '.join(able)}." if able else "No installed learner provides it."
-        if name == "truth":
+        if name.startswith("truth"):
             remedy = "Only a simulation knows it; take the plugin out of the plan."
         who = f"Plugin '{self._plugin}'" if self._plugin else "The caller"
         raise MissingColumnError(f"{who} needs the evidence column '{name}', which this cycle does not have. {remedy}")

@@ -8,11 +8,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from plugins.conformance.made_up_boxes import boxes, labeled_boxes
 from plugins.contract import Plugin
-from plugins.evidence import COLUMNS, Evidence
+from plugins.evidence import COLUMNS, Column, Evidence
 
 CLASSES = ("cat", "dog", "eel", "fox")
-LABELED = ("labels", "labeled_embeddings", "labeled_images", "counts")  # columns that are not over the pool
 WIDTH = 6  # of embeddings
 SIDE = 12  # px
 
@@ -47,23 +47,57 @@ def evidence(
     passes = rng.dirichlet(np.full(classes, 0.5), size=(3, n))
     known["expected_probabilities"] = passes.mean(axis=0).astype(dtype)
     known["expected_entropy"] = -(passes * np.log(passes + 1e-300)).sum(axis=2).mean(axis=0).astype(dtype)
-    known["video"] = np.arange(n) % 3 + 40  # as every column, a property of the item
-    known["frame"] = 2 * (np.arange(n) // 3)
+    known |= _frames(n, "", 0) | _frames(labeled, "labeled_", 1)
     known |= replaced
     known.setdefault("counts", np.bincount(known["labels"], minlength=classes))
     if order is not None:
-        known |= {name: known[name][order] for name in known if name not in LABELED}
+        known |= {name: known[name][order] for name in known if over_the_pool(name)}
     for array in known.values():
         array.flags.writeable = False
     names = tuple(f"{CLASSES[c % 4]}{c // 4 or ''}" for c in range(classes))
-    return Evidence(known, classes=names, seed=seed)
+    flat: dict[str, Column] = {**boxes(n, classes, data, dtype, order), **labeled_boxes(labeled, classes, data, dtype)}
+    return Evidence({**flat, **known}, classes=names, seed=seed)
+
+
+def over_the_pool(column: str) -> bool:
+    """Whether a column has one row per pool item.
+
+    >>> [over_the_pool(name) for name in ("label_history", "labels", "detection_box", "truth", "truth_box")]
+    [True, False, False, True, False]
+    """
+    return COLUMNS[column].startswith("(N")
+
+
+def _frames(n: int, prefix: str, first: int) -> dict[str, NDArray[Any]]:
+    """Items as frames of three videos; the pool's numbers are even, the labeled ones odd, so that none is twice."""
+    item = np.arange(n)  # as every column, a property of the item
+    side = f"{prefix}made-up"
+    return {
+        f"{prefix}video": np.array(["road", "yard", "pier"])[item % 3],
+        f"{prefix}frame": 2 * (item // 3) + first,
+        f"{prefix}size": np.tile(np.array([640, 480]), (n, 1)),
+        f"{prefix}path": np.array([f"{side}/{i}.png" for i in item], dtype=np.str_),
+        f"{prefix}content": np.array([f"{side}-{i}" for i in item], dtype=np.str_),
+    }
+
+
+def view_of(plugin: Plugin[Any], known: Evidence) -> Evidence:
+    """The evidence as the loop lends it to a plugin."""
+    return known.for_plugin(plugin.name, plugin.needs, plugin.optional)
 
 
 def alike(n: int, seed: int = 0) -> Evidence:
     """n items that differ in their task id alone."""
     one = evidence(1)
-    columns = [name for name in COLUMNS if name not in LABELED and name != "task_id"]
-    same: dict[str, Any] = {name: np.repeat(one.column(name), n, axis=0) for name in columns}
+    same: dict[str, Any] = {}
+    for name in COLUMNS:
+        column = one.column(name)
+        if over_the_pool(name) and name != "task_id":
+            same[name] = np.repeat(column, n, axis=0)
+        elif name.endswith("_item") and not name.startswith("labeled"):
+            same[name] = np.repeat(np.arange(n), len(column))
+        elif name.startswith(("detection", "truth_")):
+            same[name] = np.tile(column, (n, *(1 for _ in column.shape[1:])))
     return evidence(n, seed=seed, **same)
 
 
@@ -76,7 +110,7 @@ def label_sides(n: int) -> Iterator[Evidence]:
 def broken_columns(plugin: Plugin[Any], n: int) -> Iterator[tuple[str, Evidence]]:
     """Name of each column of real numbers that the plugin reads, and evidence in which one of its numbers is NaN."""
     whole = evidence(n)
-    for name in sorted(plugin.needs):
+    for name in sorted({*plugin.needs, *plugin.optional}):
         column = whole.column(name)
         if column.dtype.kind == "f":
             spoilt = column.copy()

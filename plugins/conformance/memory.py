@@ -12,7 +12,7 @@ from plugins.evidence import Evidence
 
 def bytes_read(plugin: Plugin[Any], known: Evidence) -> int:
     """Bytes of the columns that a plugin needs, and of one value per item."""
-    return sum(known.column(name).nbytes for name in {*plugin.needs, "task_id"}) + 8 * len(known)
+    return sum(known.column(name).nbytes for name in {*plugin.needs, *plugin.optional, "task_id"}) + 8 * len(known)
 
 
 def peak(work: Callable[[], object]) -> int:

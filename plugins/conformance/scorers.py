@@ -9,7 +9,7 @@ import numpy as np
 
 from plugins.combination import checked
 from plugins.conformance.faults import BrokenContractError, must, must_be_a_sentence, must_be_notes
-from plugins.conformance.made_up import alike, broken_columns, evidence, label_sides
+from plugins.conformance.made_up import alike, broken_columns, evidence, label_sides, view_of
 from plugins.conformance.memory import bytes_read, peak
 from plugins.contract import FloatArray, PluginError, Scorer
 from plugins.evidence import Evidence
@@ -19,7 +19,7 @@ PICTURES = 2_000  # items: what a plugin that reads pictures is measured on
 
 def score(scorer: Scorer[Any], known: Evidence) -> FloatArray:
     """The values, through the same door as the loop, after the checks that every answer must pass."""
-    scores = scorer.score(known.for_plugin(scorer.name, scorer.needs))
+    scores = scorer.score(view_of(scorer, known))
     n = len(known)
     must(scores.values.shape == (n,), f"it gave values of shape {scores.values.shape} for {n} items")
     must(scores.values.dtype == np.float64, f"it gave values of type {scores.values.dtype}; give float64")
@@ -69,7 +69,7 @@ def scores_items_that_are_all_alike(scorer: Scorer[Any]) -> None:
 def scores_report_what_is_not_finite(scorer: Scorer[Any]) -> None:
     for column, known in broken_columns(scorer, 6):
         try:
-            checked(scorer.name, scorer.score(known.for_plugin(scorer.name, scorer.needs)), 6)
+            checked(scorer.name, scorer.score(view_of(scorer, known)), 6)
         except PluginError as error:
             must(scorer.name in str(error), f"its error on NaN in '{column}' does not name it: {error}")
         else:
@@ -82,7 +82,7 @@ def scores_in_bounded_memory(scorer: Scorer[Any]) -> None:
     known = evidence(PICTURES if "images" in scorer.needs else 200_000, classes=10)
     score(scorer, evidence(5))  # what it imports and keeps is no part of the work
     read = bytes_read(scorer, known)
-    used = peak(lambda: scorer.score(known.for_plugin(scorer.name, scorer.needs)))
+    used = peak(lambda: scorer.score(view_of(scorer, known)))
     must(used < 3 * read, f"it took {used / read:.1f} times the evidence that it reads; work by blocks of rows")
 
 

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from plugins.conformance.faults import BrokenContractError, must, must_be_a_sentence, must_be_notes
-from plugins.conformance.made_up import WIDTH, alike, broken_columns, evidence, label_sides
+from plugins.conformance.made_up import WIDTH, alike, broken_columns, evidence, label_sides, view_of
 from plugins.conformance.memory import bytes_read, peak
 from plugins.contract import FloatArray, PluginError, Selection, Selector
 from plugins.evidence import Evidence
@@ -16,7 +16,7 @@ from plugins.evidence import Evidence
 
 def select(selector: Selector[Any], known: Evidence, values: FloatArray, budget: int) -> Selection:
     """The selection, after the checks that every answer must pass."""
-    chosen = selector.select(known.for_plugin(selector.name, selector.needs), values, budget)
+    chosen = selector.select(view_of(selector, known), values, budget)
     order, n = chosen.order, len(known)
     must(order.shape == (min(budget, n),), f"it gave {order.shape} positions of {n} for a budget of {budget}")
     must(order.dtype.kind == "i", f"it gave positions of type {order.dtype}; give whole numbers")
@@ -72,7 +72,7 @@ def selects_among_ties_by_the_seed(selector: Selector[Any]) -> None:
 
 
 def selects_by_finite_values_only(selector: Selector[Any]) -> None:
-    known = evidence(5).for_plugin(selector.name, selector.needs)
+    known = view_of(selector, evidence(5))
     try:
         selector.select(known, np.array([1.0, np.nan, 0.0, 0.0, np.inf]), 2)
     except PluginError as error:
@@ -84,7 +84,7 @@ def selects_by_finite_values_only(selector: Selector[Any]) -> None:
 def selects_from_finite_evidence_only(selector: Selector[Any]) -> None:
     for column, known in broken_columns(selector, 6):
         try:
-            selector.select(known.for_plugin(selector.name, selector.needs), np.linspace(0, 1, 6), 3)
+            selector.select(view_of(selector, known), np.linspace(0, 1, 6), 3)
         except PluginError as error:
             must(selector.name in str(error), f"its error on NaN in '{column}' does not name it: {error}")
         else:
@@ -98,7 +98,7 @@ def selects_in_bounded_memory(selector: Selector[Any]) -> None:
     select(selector, evidence(50), np.zeros(50), 5)
     values = rng.random(n)
     read = max(bytes_read(selector, known), points.nbytes)
-    used = peak(lambda: selector.select(known.for_plugin(selector.name, selector.needs), values, 20))
+    used = peak(lambda: selector.select(view_of(selector, known), values, 20))
     must(used < 8 * read, f"it took {used / read:.1f} times the evidence that it reads; work by blocks of rows")
 
 
