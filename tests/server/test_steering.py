@@ -1,0 +1,175 @@
+"""Steering by REST: overrides that are kept, shown and undone, and why any task stands where it stands."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+from fastapi.testclient import TestClient
+
+from ml_backend.loop.house import House
+from ml_backend.loop.publish import PERCENTILE, PROPENSITY, VALUE, WEIGHT, ranking_key
+from ml_backend.store.ledger import note_problem
+from ml_backend.store.tables import Change, Cycle, Item, Project, Publication, PublishedItem, now
+from tests.server.conftest import CONFIG, add_project
+from tests.server.test_webhook import wishes
+
+WRITTEN, TOTAL, BATCH = 4, 12, 3
+
+
+@pytest.fixture
+def project(rooms: House) -> int:
+    """Twelve ranked tasks, 100 .. 111, the first four written; 102 and 105 are of the control arm."""
+    number = add_project(rooms)
+    tasks = np.arange(100, 100 + TOTAL)
+    propensity = np.full(TOTAL, np.nan)
+    propensity[[2, 5]] = 1 / (TOTAL - np.array([2, 5]))
+    likely = np.linspace(0.5, 0.9, TOTAL)
+    percentile = np.linspace(1, 0, TOTAL)
+    rooms.arrays.write(
+        ranking_key(number, "nextlabel-1-abcd"),
+        {
+            "task_id": tasks,
+            "probabilities": np.stack([likely, 1 - likely], axis=1),
+            f"{VALUE}margin": 1 - likely,
+            f"{PERCENTILE}margin": percentile,
+            f"{WEIGHT}margin": np.array(1.0),
+            PROPENSITY: propensity,
+        },
+    )
+    with rooms.ledger.session() as session:
+        cycle = Cycle(project_id=number, number=1, kind="train", trigger="test", status="published")
+        cycle.metrics = {"phase": "scored", "batch": BATCH}
+        session.add(cycle)
+        session.flush()
+        live = Publication(project_id=number, cycle_id=cycle.id, model_version="nextlabel-1-abcd", state="live")
+        live.total, live.published = TOTAL, WRITTEN
+        session.add(live)
+        session.flush()
+        for rank, task in enumerate(tasks.tolist()):
+            session.add(Item(project_id=number, task_id=task, url=f"u{task}", content=f"{task:064x}"))
+            if rank < WRITTEN:
+                detail = {"value": float(1 - likely[rank]), "percentile": float(percentile[rank]), "weight": 1.0}
+                session.add(
+                    PublishedItem(
+                        publication_id=live.id,
+                        task_id=task,
+                        rank=rank,
+                        score=rank / TOTAL,
+                        label="cat",
+                        confidence=float(likely[rank]),
+                        reason="the two likeliest are close",
+                        detail={"margin": {**detail, "reason": "the two likeliest are close"}},
+                        arm="control" if rank == 2 else "ranked",
+                        propensity=0.1 if rank == 2 else None,
+                    )
+                )
+        session.get_one(Project, number).live_version = "nextlabel-1-abcd"
+    assert "cat" in CONFIG
+    return number
+
+
+def why(client: TestClient, project: int, task: int) -> dict[str, Any]:
+    answer = client.get(f"/api/projects/{project}/tasks/{task}/why")
+    assert answer.status_code == 200, answer.text
+    return dict(answer.json())
+
+
+def test_why_a_task_of_the_batch_stands_there(client: TestClient, project: int) -> None:
+    told = why(client, project, 101)
+    assert (told["rank"], told["total"], told["written"], told["arm"]) == (1, TOTAL, True, "ranked")
+    assert told["sentence"] == (
+        "Rank 1 of 12: margin 0.464 (percentile 0.91); chosen in the batch of 3 by 'top': the two likeliest are close."
+    )
+    assert told["scorers"]["margin"]["reason"] == "the two likeliest are close"
+
+
+def test_why_a_task_far_behind_the_written_head_stands_there(client: TestClient, project: int) -> None:
+    told = why(client, project, 110)
+    assert (told["rank"], told["written"], told["predicted"]) == (10, False, "cat")
+    assert told["confidence"] == pytest.approx(0.5 + 0.4 * 10 / 11)
+    assert told["sentence"] == (
+        "Rank 10 of 12: margin 0.136 (percentile 0.09); it stands behind the batch of 3 that 'top' chose, "
+        "in order of score."
+    )
+
+
+def test_admins_see_the_control_arm(client: TestClient, project: int) -> None:
+    told = why(client, project, 105)
+    assert (told["arm"], told["propensity"]) == ("control", pytest.approx(1 / 7))
+    assert "control: drawn at random from the 7 items that were left" in told["sentence"]
+
+
+def test_why_a_task_has_no_place(client: TestClient, rooms: House, project: int) -> None:
+    with rooms.ledger.session() as session:
+        session.add(Item(project_id=project, task_id=200, url="u", content="c" * 64))
+        session.add(Item(project_id=project, task_id=201, url="u", status="unusable"))
+        session.add(Item(project_id=project, task_id=202, url="u", content="d" * 64, status="labeled"))
+        session.get_one(Item, (project, 101)).status = "labeled"
+        session.get_one(Item, (project, 111)).status = "skipped"
+        note_problem(session, project, "image_missing", "Its image answers 404.", 201)
+    assert "came after nextlabel-1-abcd was ranked" in why(client, project, 200)["sentence"]
+    assert why(client, project, 201)["sentence"] == "Task 201 cannot be ranked: Its image answers 404."
+    assert "is labeled, so the queue does not hold it" in why(client, project, 202)["sentence"]
+    assert why(client, project, 101)["sentence"].endswith("It is labeled since.")
+    assert "it was skipped" in why(client, project, 111)["sentence"]
+    assert client.get(f"/api/projects/{project}/tasks/7/why").status_code == 404
+    empty = add_project(rooms, key="5.1")
+    with rooms.ledger.session() as session:
+        session.add(Item(project_id=empty, task_id=1, url="u", content="c" * 64))
+    assert why(client, empty, 1)["sentence"] == "Task 1 has no place: no ranking is live yet."
+
+
+def test_an_override_is_kept_shown_and_undone(client: TestClient, rooms: House, project: int) -> None:
+    url = f"/api/projects/{project}/tasks/110/override"
+    changed = client.put(url, json={"kind": "front"}, headers={"X-NextLabel-Author": "Ada"}).json()
+    assert changed == {"task_id": 110, "kind": "front", "request": "queued"}
+    assert wishes(rooms, project) == {"rank": "task 110 pinned to the front by Ada"}
+    (row,) = client.get(f"/api/projects/{project}/overrides").json()
+    assert (row["task_id"], row["kind"], row["author"], row["status"]) == (110, "front", "Ada", "unlabeled")
+    told = why(client, project, 110)
+    assert told["override"] == "front"
+    assert told["sentence"].endswith("it was pinned to the front by Ada, and the ranking that obeys is on its way.")
+    assert client.put(url, json={"kind": "exclude", "author": "Ben"}).json()["request"] == "coalesced"
+    assert client.delete(url).json()["kind"] is None
+    assert client.delete(url).status_code == 404
+    assert client.get(f"/api/projects/{project}/overrides").json() == []
+    with rooms.ledger.session() as session:
+        assert [row.what for row in session.query(Change).order_by(Change.id)] == [
+            "task 110 pinned to the front",
+            "task 110 excluded from the queue",
+            "task 110 is no longer excluded from the queue",
+        ]
+
+
+def test_why_an_overridden_task_stands_there_once_a_ranking_obeyed(
+    client: TestClient, rooms: House, project: int
+) -> None:
+    client.put(f"/api/projects/{project}/tasks/100/override", json={"kind": "front", "author": "Ada"})
+    with rooms.ledger.session() as session:
+        live = session.query(Publication).one()
+        live.created_at = now()
+        session.get_one(PublishedItem, (live.id, 100)).reason = "pinned to the front by Ada"
+    assert why(client, project, 100)["sentence"].endswith("it was pinned to the front by Ada.")
+    client.delete(f"/api/projects/{project}/tasks/100/override")
+    assert why(client, project, 100)["sentence"].endswith(
+        "it was pinned to the front by Ada, which is undone, and the ranking that obeys is on its way."
+    )
+
+
+@pytest.mark.parametrize(
+    ("task", "body", "status", "words"),
+    [
+        (110, {"kind": "top"}, 422, "kind"),
+        (110, {}, 422, "kind"),
+        (7, {"kind": "front"}, 409, "Task 7 is not among"),
+        (0, {"kind": "front"}, 422, "task_id"),
+    ],
+)
+def test_what_cannot_be_overridden_is_refused(
+    client: TestClient, rooms: House, project: int, task: int, body: dict[str, str], status: int, words: str
+) -> None:
+    answer = client.put(f"/api/projects/{project}/tasks/{task}/override", json=body)
+    assert (answer.status_code, words in answer.json()["detail"]) == (status, True)
+    assert wishes(rooms, project) == {}
