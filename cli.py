@@ -171,12 +171,31 @@ def import_video(
         str | None,
         typer.Option(help="LOCAL_FILES_DOCUMENT_ROOT as Label Studio sees it, if it has another path there."),
     ] = None,
+    serve: Annotated[
+        str, typer.Option(help="local: Label Studio's local files; links: by this backend, under signed links.")
+    ] = "local",
+    link_address: Annotated[
+        str | None, typer.Option(help="The backend as browsers reach it, if that is not NEXTLABEL_URL.")
+    ] = None,
+    link_days: Annotated[float | None, typer.Option(help="Days until links end; never by default.")] = None,
 ) -> None:
     """Makes tasks of videos: every n-th frame, so many a second, or whole files; the same command goes on."""
     from ml_backend.loop.import_command import run_import
     from ml_backend.loop.import_wish import make_wish
 
-    wish = make_wish(paths, project, every=every, fps=fps, kind=as_, folder_fps=folder_fps, copy=copy, seen=studio_root)
+    wish = make_wish(
+        paths,
+        project,
+        every=every,
+        fps=fps,
+        kind=as_,
+        folder_fps=folder_fps,
+        copy=copy,
+        seen=studio_root,
+        serve=serve,
+        link_address=link_address,
+        link_days=link_days,
+    )
     if not run_import(wish, console):
         raise typer.Exit(1)
 

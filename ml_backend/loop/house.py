@@ -8,6 +8,7 @@ from pathlib import Path
 from redis import Redis
 from rq import Queue
 
+from ml_backend.loop.import_links import SignedLinks, link_path
 from ml_backend.settings import Settings, settings
 from ml_backend.store.arrays import ArrayStore, DiskFeatures
 from ml_backend.store.ledger import Ledger
@@ -15,6 +16,7 @@ from ml_backend.store.tables import Project
 from ml_backend.studio.allowed_hosts import AllowedHosts
 from ml_backend.studio.client import Studio
 from ml_backend.studio.media import MediaCache
+from ml_backend.studio.own_links import OwnLinks
 
 RESULT_SECONDS = 3600
 
@@ -55,9 +57,11 @@ class House:
         return Studio(project.studio_url, project.token or self.settings.label_studio_api_key or "")
 
     def media(self, studio: Studio) -> MediaCache:
-        root: Path = self.settings.model_dir.absolute() / "media"
+        data: Path = self.settings.model_dir.absolute()
         hosts = AllowedHosts.parse(self.settings.media_hosts)
-        return MediaCache(root, studio, local_root=self.settings.local_files_document_root, hosts=hosts)
+        links = OwnLinks(self.settings.backend_url, link_path, SignedLinks(data).file_of)
+        local = self.settings.local_files_document_root
+        return MediaCache(data / "media", studio, local_root=local, hosts=hosts, links=links)
 
 
 @lru_cache(maxsize=1)

@@ -33,4 +33,6 @@ def tell(done: Imported, console: Console) -> None:
     for sentence in done.refused:
         console.print(sentence, style="red", highlight=False, markup=False, soft_wrap=True)
     tasks = f"{done.added} tasks added, {done.present} were there already, {done.written} files written"
+    if done.renewed:
+        tasks += f", {done.renewed} tasks given new addresses"
     console.print(f"{done.videos} video{'s' * (done.videos != 1)}: {tasks}.", highlight=False)

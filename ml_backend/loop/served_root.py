@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from ml_backend.studio.local_files import url_of
+from ml_backend.studio.client import Studio
+from ml_backend.studio.local_files import allow, check_served, url_of
 from ml_backend.video.container import VideoError
 
 FOLDER = "nextlabel-videos"  # what we put below it
@@ -27,10 +28,26 @@ class ServedRoot:
         self.root = root.absolute()
         self.seen = (seen or str(self.root)).rstrip("/")
         self.store = self.root / FOLDER
+        self._shown: set[str] = set()
 
     def holds(self, folder: Path) -> bool:
         """Whether the files of a folder can be served where they are; Label Studio serves none right in its root."""
         return self._relative(folder) not in (None, ".")
+
+    def outside(self, file: Path) -> str:
+        """Why a file elsewhere cannot be served."""
+        return (
+            f"'{file}' does not lie in a folder below {self.root}, which Label Studio serves; move it there, or "
+            "add --copy."
+        )
+
+    def show(self, studio: Studio, project: int, url: str, file: Path) -> None:
+        """Before the first task of a folder: a storage that lets people see it, and a look at what they see."""
+        folder = self.storage(file)
+        if folder not in self._shown:
+            allow(studio, project, folder, f"Videos in {folder.rpartition('/')[2]}")
+            check_served(studio, url, file)
+            self._shown.add(folder)
 
     def url(self, file: Path) -> str:
         """Where Label Studio serves a file. Raises VideoError for one outside, through a link too."""

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from ml_backend.loop.served_root import ServedRoot
+from ml_backend.loop.import_serving import Serving
 from ml_backend.studio.client import Json
 from ml_backend.video.container import VideoError
 from ml_backend.video.folder import FrameFolder
@@ -26,37 +26,34 @@ class Shown:
     written: bool = False
 
 
-def frames(video: Video, sampling: Sampling, root: ServedRoot) -> Iterator[Shown]:
-    """Frames as they come, on the disk already. Pictures of a folder below the root stay where they are."""
+def frames(video: Video, sampling: Sampling, serving: Serving) -> Iterator[Shown]:
+    """Frames as they come, on the disk already. Pictures that are served from where they lie stay there."""
     name = name_of(video)
-    if isinstance(video, FrameFolder) and root.holds(video.path):
+    if isinstance(video, FrameFolder) and serving.holds(video.path):
         taken = frames_in_place(video, sampling)
     else:
-        taken = store_frames(video, sampling, root.store)
+        taken = store_frames(video, sampling, serving.store)
     for frame in taken:
         about: Json = {"video": name, "frame": frame.number}
         if frame.time is not None:
             about["time"] = frame.time
-        yield Shown(root.url(frame.file), frame.file, about, frame.number, frame.written)
+        yield Shown(serving.url(frame.file), frame.file, about, frame.number, frame.written)
 
 
-def whole(video: Video, root: ServedRoot, *, copy: bool) -> Shown:
-    """The task of a video file. copy: into the root, if it lies elsewhere. Raises VideoError."""
+def whole(video: Video, serving: Serving, *, copy: bool) -> Shown:
+    """The task of a video file. copy: to where it is served, if it lies elsewhere. Raises VideoError."""
     if isinstance(video, FrameFolder):
         raise VideoError(f"'{video.path}' is a folder of frames, which is no video task; leave --as video out.")
     file, fresh = video.path, False
-    if not root.holds(file.parent):
+    if not serving.holds(file.parent):
         if not copy:
-            raise VideoError(
-                f"'{file}' does not lie in a folder below {root.root}, which Label Studio serves; move it there, or "
-                "add --copy."
-            )
-        file = place(root.store, video) / f"video{file.suffix.lower() or '.mp4'}"
+            raise VideoError(serving.outside(file))
+        file = place(serving.store, video) / f"video{file.suffix.lower() or '.mp4'}"
         fresh = copy_whole(video.path, file)
     about: Json = {"name": name_of(video), "frames": video.expected}
     if video.rate is not None:
         about["fps"] = round(video.rate, 6)
-    return Shown(root.url(file), file, about, video.expected, fresh)
+    return Shown(serving.url(file), file, about, video.expected, fresh)
 
 
 def name_of(video: Video) -> str:

@@ -24,6 +24,7 @@ from ml_backend.studio.image_check import check_image as check_image  # a door f
 from ml_backend.studio.local_files import ROUTE
 from ml_backend.studio.media_errors import MediaError as MediaError
 from ml_backend.studio.media_errors import refused_by, shortened
+from ml_backend.studio.own_links import OwnLinks
 
 STORAGE_SCHEMES = ("s3", "gs", "azure-blob", "azure_spi")
 
@@ -41,7 +42,8 @@ class MediaCache:
 
     local_root: the folder that Label Studio serves under /data/local-files/, where it is on this machine; files are
     then read straight from it. hosts: who else may be asked, nobody by default; Label Studio itself and the storages
-    that it sends us to are always. byte_limit, seconds: of one file. threads: downloads and decodings at a time.
+    that it sends us to are always. links: the backend's own addresses of stored frames. byte_limit, seconds: of one
+    file. threads: downloads and decodings at a time.
     The token goes to Label Studio's own origin and nowhere else, redirects included.
     """
 
@@ -52,6 +54,7 @@ class MediaCache:
         *,
         local_root: Path | None,
         hosts: AllowedHosts | None = None,
+        links: OwnLinks | None = None,
         byte_limit: int = 100 * 2**20,
         threads: int = 8,
         seconds: float = 60.0,
@@ -62,6 +65,7 @@ class MediaCache:
         self.byte_limit = byte_limit
         self.threads = threads
         self.seconds = seconds
+        self.links = links
         self._elsewhere = Elsewhere(hosts or AllowedHosts(), byte_limit=byte_limit, seconds=seconds)
         root.mkdir(parents=True, exist_ok=True)
 
@@ -136,7 +140,7 @@ class MediaCache:
             return self._from_studio(f"{self.studio.url}/tasks/{task}/resolve/?fileuri={encoded}", url)
         if scheme in {"http", "https"} and parts.hostname:
             if not own:
-                return self._elsewhere.read(url)
+                return self._from_ourselves(url) or self._elsewhere.read(url)
             return self._from_files(parts.path, parts.query) or self._from_studio(url, url)
         if scheme or parts.netloc or not url.startswith("/"):
             raise MediaError(
@@ -144,6 +148,9 @@ class MediaCache:
                 f"'{shortened(url)}' is no URL that can be read; use http(s), a storage of the project, or an upload.",
             )
         return self._from_files(parts.path, parts.query) or self._from_studio(self._absolute(url), url)
+
+    def _from_ourselves(self, url: str) -> bytes | None:
+        return self.links.read(url, byte_limit=self.byte_limit, seconds=self.seconds) if self.links else None
 
     def _absolute(self, path: str) -> str:
         """Label Studio under a path writes that path into some URLs and leaves it out of others."""
