@@ -16,7 +16,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from ml_backend.logs import configure_logs
 from ml_backend.loop.house import House
-from ml_backend.server import admin
+from ml_backend.server import admin, media
 from ml_backend.server.auth import Guard, require_basic
 from ml_backend.server.metrics import Measured
 from ml_backend.server.protocol import Protocol
@@ -54,6 +54,7 @@ def create_app(house: House, *, alone: bool = False) -> FastAPI:
     app.state.house, app.state.guard, app.state.protocol = house, guard, protocol
     app.router.routes.extend(protocol.routes())  # first, since they are asked for most
     app.include_router(admin.router)
+    app.include_router(media.router)
     app.add_api_route("/openapi", lambda: JSONResponse(app.openapi()), dependencies=[Depends(require_basic)])
     app.add_exception_handler(RequestValidationError, _invalid)
     app.add_exception_handler(SQLAlchemyError, _ledger_down)
