@@ -10,7 +10,7 @@ import numpy as np
 from pydantic import Field
 
 from plugins.combination import checked_values
-from plugins.contract import FloatArray, IntArray, PluginConfig, Selection, Selector
+from plugins.contract import FloatArray, IntArray, PluginConfig, PluginError, Selection, Selector
 from plugins.evidence import Evidence
 from plugins.video.clip import usual_steps
 from plugins.video.detections import Array
@@ -154,37 +154,55 @@ class _Turns:
 
 
 class Spaced(Selector[SpacedConfig]):
-    """order: as `spaced`, with the frame numbers and videos of the pool.
+    """order: as `spaced`, with the frame numbers and videos of the pool and of what is labeled.
 
-    Distance is kept within the batch. Labeled frames are no part of the pool, and no column says yet where they are.
+    It works around any scorer; around `random` it is the Random+R of the thesis.
     """
 
     name, title = "spaced", "Frames apart"
-    summary = "Videos take turns with their best frames, and frames beside a chosen one are skipped."
+    summary = "Videos take turns with their best frames; frames beside a labeled or a chosen one are skipped."
     reference = "thesis ch. 2, temporal representativeness"
-    needs = frozenset({"task_id", "video", "frame"})
+    needs = frozenset({"task_id", "video", "frame", "labeled_video", "labeled_frame"})
 
     def select(self, evidence: Evidence, values: FloatArray, budget: int) -> Selection:
         values = checked_values("The combined score", values, len(evidence))
         video, number = evidence.video, evidence.frame
+        beside_video, beside_number = evidence.labeled_video, evidence.labeled_frame
+        for name, column in (("frame", number), ("labeled_frame", beside_number)):
+            if len(column) and column.dtype.kind not in "iu":
+                raise PluginError(f"Selector 'spaced' got {name} of type {column.dtype}; give whole numbers.")
         distance, cap = self.config.distance, self.config.cap
-        found = spaced(values, video, number, budget, ties=evidence.jitter, k=distance, cap=cap)
+        try:
+            found = spaced(
+                values,
+                video,
+                number.astype(np.int64),
+                budget,
+                ties=evidence.jitter,
+                k=distance,
+                cap=cap,
+                labeled_video=beside_video,
+                labeled_number=beside_number.astype(np.int64),
+            )
+        except ValueError as error:
+            raise PluginError(f"Selector 'spaced': {error}") from None
         close = len(found.order) - found.distant
         notes: tuple[str, ...] = ()
         if close:
             notes = (
-                f"{close} of {len(found.order)} frames stand within {distance} frames of another one: nothing else was "
-                f"left, since at that distance at most 1 frame in {distance + 1} fits.",
+                f"{close} of {len(found.order)} frames stand within {distance} frames of a labeled or chosen one: "
+                f"nothing else was left, since at that distance at most 1 frame in {distance + 1} fits.",
             )
         place = {int(i): n for n, i in enumerate(found.order)}
 
         def reason(item: int) -> str:
             apart = place.get(item, len(place)) < found.distant
             kept = (
-                f"more than {distance} frames from the others"
+                f"more than {distance} frames from labeled and chosen ones"
                 if apart
                 else "close to others, since no frame farther away is left"
             )
             return f"frame {number[item]} of video {video[item]}, {kept}"
 
-        return Selection(found.order, reason=reason, notes=notes)
+        facts = {"frames": len(found.order), "apart": found.distant, "within_cap": found.strict, "distance": distance}
+        return Selection(found.order, reason=reason, notes=notes, facts=facts)

@@ -12,7 +12,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from plugins.conformance import suite
+from plugins.contract import PluginError
 from plugins.evidence import Evidence
+from plugins.registry import make
 from plugins.video.spacing import Spaced, SpacedConfig, spaced
 
 
@@ -122,15 +124,67 @@ def test_the_selector_keeps_the_contract(check: Callable[[], None]) -> None:
     check()
 
 
+def two_videos(labeled: list[tuple[int, int]] | None = None, **replaced: Any) -> Evidence:
+    """Videos 4 and 9 of 15 frames each, and labeled frames of them."""
+    side = np.array(labeled or [], dtype=np.int64).reshape(-1, 2)
+    columns = {
+        "task_id": np.arange(30),
+        "video": np.repeat([4, 9], 15),
+        "frame": np.tile(np.arange(15), 2),
+        "labeled_video": side[:, 0],
+        "labeled_frame": side[:, 1],
+    }
+    return Evidence({**columns, **replaced}, classes=("car",)).for_plugin("spaced", Spaced.needs)
+
+
+def test_frames_beside_labeled_ones_leave_the_batch() -> None:
+    values = np.r_[np.linspace(1, 2, 15), np.linspace(1, 2, 15)]
+    before = Spaced().select(two_videos(), values, 4).order
+    assert set(before[:2].tolist()) == {14, 29}
+    after = Spaced().select(two_videos([(4, 13), (9, 2)]), values, 4).order
+    assert 29 in after
+    assert not {10, 11, 12, 13, 14} & set(after.tolist())
+    literal_ = literal(
+        values, two_videos().jitter, two_videos().video, two_videos().frame, 4, 3, None, [(4, 13), (9, 2)]
+    )
+    assert after.tolist() == literal_
+
+
+def test_random_around_it_is_random_with_representativeness() -> None:
+    chosen = {}
+    for seed in (0, 1):
+        evidence = Evidence({"task_id": np.arange(30)}, classes=("car",), seed=seed)
+        order = Spaced().select(two_videos(), make("scorer", "random").score(evidence).values, 6).order
+        frames = np.sort(two_videos().frame[order[order < 15]])
+        assert len(frames) == 3
+        assert np.diff(frames).min() > 3
+        chosen[seed] = order.tolist()
+    assert chosen[0] != chosen[1]
+
+
+def test_columns_that_do_not_fit_are_named() -> None:
+    with pytest.raises(PluginError, match="'spaced' got labeled_frame of type float64; give whole numbers"):
+        Spaced().select(two_videos(labeled_frame=np.ones(2), labeled_video=np.ones(2, int)), np.zeros(30), 3)
+    with pytest.raises(PluginError, match=r"'spaced': 30 values came with videos \(30,\)"):
+        Spaced().select(two_videos(labeled_video=np.ones(2, int)), np.zeros(30), 3)
+
+
+def test_a_video_that_was_imported_twice_gives_each_moment_once() -> None:
+    twice = two_videos(video=np.full(30, 4))
+    found = Spaced(SpacedConfig(distance=0)).select(twice, np.zeros(30), 30)
+    assert sorted(found.order.tolist()) == list(range(30))
+    found = Spaced(SpacedConfig(distance=1)).select(twice, np.zeros(30), 5)
+    assert np.diff(np.sort(twice.frame[found.order])).min() > 1
+
+
 def test_the_selector_says_what_it_kept() -> None:
-    columns = {"task_id": np.arange(30), "video": np.repeat([4, 9], 15), "frame": np.tile(np.arange(15), 2)}
-    evidence = Evidence(dict(columns), classes=("car",)).for_plugin("spaced", Spaced.needs)
+    evidence = two_videos()
     values = np.r_[np.linspace(1, 2, 15), np.zeros(15)]
     found = Spaced(SpacedConfig(distance=4)).select(evidence, values, 4)
     assert found.notes == ()
     assert found.order[0] == 14
     assert found.reason is not None
-    assert found.reason(14) == "frame 14 of video 4, more than 4 frames from the others"
+    assert found.reason(14) == "frame 14 of video 4, more than 4 frames from labeled and chosen ones"
     many = Spaced(SpacedConfig(distance=4, cap=2)).select(evidence, values, 10)
     assert "at most 1 frame in 5 fits" in many.notes[0]
     assert many.reason is not None
