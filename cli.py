@@ -310,14 +310,14 @@ def balance(project: ProjectArgument = None) -> None:
     """Labels per class at each cycle, their L1 score (0 even, 1 one class), and what the selector proved."""
     from ml_backend.loop.balance import balance_history, balance_table
     from ml_backend.loop.house import house
-    from ml_backend.studio.labels import read_config
+    from ml_backend.studio.question import read_question
 
     row = _project(project)
     with house().ledger.session() as session:
         found = balance_history(session, row.id)
     if not found:
         _stop(f"Project {row.studio_id} has no cycle that kept its balance yet; the next one will.")
-    classes = read_config(row.label_config).classes
+    classes = read_question(row.label_config).classes
     head, lines = balance_table(found, classes)
     table = Table(
         *head, caption="L1 scores (0 even, 1 one class) of all labels, of those added, and as expected of a batch."

@@ -11,7 +11,6 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any, Generic, TypeVar
 
-import numpy as np
 import structlog
 from numpy.typing import NDArray
 from sqlalchemy import select
@@ -20,12 +19,16 @@ from ml_backend.learners.contract import Images, Learner
 from ml_backend.loop.house import House
 from ml_backend.loop.learning import make_learner, model_key
 from ml_backend.loop.plan import Plan, parse_plan
+from ml_backend.loop.predicted import predicted_result
 from ml_backend.loop.publish import ranking_key
+from ml_backend.store.arrays import Arrays
 from ml_backend.store.ledger import project_by_key, publication
 from ml_backend.store.tables import Cycle, Item, PlanVersion, Project
 from ml_backend.studio.config_xml import ConfigError
-from ml_backend.studio.labels import ImageClassification, choice_result, read_config
+from ml_backend.studio.labels import ImageClassification
 from ml_backend.studio.media import MediaCache
+from ml_backend.studio.question import Question, read_question
+from ml_backend.studio.regions.config import BoxesConfig
 
 log = structlog.get_logger()
 
@@ -49,10 +52,10 @@ class Asked:
 
 @dataclass(frozen=True)
 class LiveRanking:
-    """rank: task id -> position, best first. probabilities: (N, C) in the same order, None while no model exists."""
+    """rank: task id -> position, best first. arrays: what the predictions show, by rank (`predicted`)."""
 
     rank: dict[int, int]
-    probabilities: NDArray[Any] | None
+    arrays: Arrays
 
 
 @dataclass(frozen=True)
@@ -163,11 +166,9 @@ class Answers:
             if rank is None:
                 answers.append(None)
                 continue
-            row = None if ranking.probabilities is None else ranking.probabilities[rank]
+            result = _result(trained, shown, ranking.arrays, rank)
             score = rank / len(ranking.rank)
-            answers.append(
-                {"result": _result(trained, shown, row), "score": score, "model_version": project.live_version}
-            )
+            answers.append({"result": result, "score": score, "model_version": project.live_version})
         return answers
 
     def _ranking(self, project: Project) -> LiveRanking | None:
@@ -184,15 +185,18 @@ class Answers:
             )
             return None
         ids = arrays["task_id"].tolist()
-        return LiveRanking(dict(zip(ids, range(len(ids)), strict=True)), arrays.get("probabilities"))
+        return LiveRanking(dict(zip(ids, range(len(ids)), strict=True)), arrays)
 
     # inference
 
     def can_infer(self, project: Project | None, label_config: str | None) -> bool:
-        """Whether it is worth trying: something is live and the config asks what we can answer."""
-        return (
-            project is not None and project.live_version is not None and _configs(project, label_config)[0] is not None
-        )
+        """Whether it is worth trying: something is live and the config asks for a class.
+
+        A detector never runs here, where people wait: the next sync brings a new frame into the ranking.
+        """
+        if project is None or project.live_version is None:
+            return False
+        return isinstance(_configs(project, label_config)[0], ImageClassification)
 
     def infer(
         self,
@@ -224,7 +228,7 @@ class Answers:
             with self._predicting:
                 rows = fitted.learner.predict(fitted.model, images, self.house.features)
             for position, row in zip(files, rows, strict=True):
-                result = _result(trained, shown, row)
+                result = _result(trained, shown, {"probabilities": row[None]}, 0)
                 found[position] = {"result": result, "score": BEHIND, "model_version": project.live_version}
 
     def _media_of(self, project: Project) -> MediaCache:
@@ -291,29 +295,26 @@ class Answers:
 
 
 @lru_cache(maxsize=256)
-def _config(label_config: str) -> ImageClassification | None:
+def _config(label_config: str) -> Question | None:
     try:
-        return read_config(label_config)
+        return read_question(label_config)
     except ConfigError:
         return None
 
 
-def _configs(
-    project: Project, label_config: str | None
-) -> tuple[ImageClassification | None, ImageClassification | None]:
+def _configs(project: Project, label_config: str | None) -> tuple[Question | None, Question | None]:
     """The config whose classes the model's columns are, and the one that the annotator sees now."""
     trained = _config(project.label_config)
     return trained, (_config(label_config) if label_config else trained)
 
 
-def _result(
-    trained: ImageClassification | None, shown: ImageClassification | None, row: NDArray[Any] | None
-) -> list[dict[str, Any]]:
-    """The likeliest class with its probability, or nothing where the config has moved on since the training."""
-    if trained is None or shown is None or row is None or len(row) != len(trained.classes):
+def _result(trained: Question | None, shown: Question | None, arrays: Arrays, rank: int) -> list[dict[str, Any]]:
+    """What the model says, in the names of the config that is shown; without labels that it does not offer."""
+    if trained is None or shown is None or isinstance(trained, BoxesConfig) != isinstance(shown, BoxesConfig):
         return []
-    best = int(np.argmax(row))
-    label = trained.classes[best]
-    if label not in shown.classes:
-        return []
-    return choice_result(shown, label, min(1.0, max(0.0, float(row[best]))))
+    result = predicted_result(trained, arrays, rank)
+    if trained == shown:
+        return result
+    key = shown.label_key if isinstance(shown, BoxesConfig) else "choices"
+    kept = [region for region in result if set(region["value"][key]) <= set(shown.classes)]
+    return [{**region, "from_name": shown.from_name, "to_name": shown.to_name} for region in kept]

@@ -11,7 +11,7 @@ from sqlalchemy import select
 from ml_backend.loop import jobs
 from ml_backend.loop.cycle import run_cycle
 from ml_backend.loop.house import House
-from ml_backend.loop.plan import Plan, read_plan, save_plan
+from ml_backend.loop.plan import Plan, default_plan, save_plan
 from ml_backend.loop.upkeep import reassert
 from ml_backend.store.ledger import current_plan, record_change
 from ml_backend.store.tables import Cycle, Project
@@ -64,7 +64,7 @@ def connect(
     attachment = _attach(house, studio, project, already)
     with house.ledger.session() as session:
         if plan is not None or current_plan(session, project.id) is None:
-            chosen = plan or read_plan(session, project.id)[1]
+            chosen = plan or default_plan(attachment.config, _in_videos(studio, studio_project))
             save_plan(session, project.id, chosen, author=author, note="connected")
         record_change(session, project.id, author, "connected again" if already else "connected")
     if project.live_version is not None:
@@ -75,6 +75,13 @@ def connect(
         project = session.get_one(Project, project.id)
         project.state = "connected"
         return Connected(project, attachment, cycle, already)
+
+
+def _in_videos(studio: Studio, studio_project: int) -> bool:
+    """Whether the first task is a frame of a video."""
+    first = next(iter(studio.tasks(studio_project)), None)
+    data = first.get("data") if first else None
+    return isinstance(data, dict) and data.get("video") is not None and data.get("frame") is not None
 
 
 def _attach(house: House, studio: Studio, project: Project, already: bool) -> Attachment:

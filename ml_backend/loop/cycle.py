@@ -12,13 +12,14 @@ from sqlalchemy import select
 
 from ml_backend.loop import balance
 from ml_backend.loop.advice import advise
+from ml_backend.loop.by_question import AnyPool, read_pool, recall, train
 from ml_backend.loop.control import with_control
 from ml_backend.loop.gain import kept_in_cycle, read_gain
 from ml_backend.loop.house import House
-from ml_backend.loop.learning import Learned, recall, train
+from ml_backend.loop.learning import Learned
 from ml_backend.loop.overrides import apply_overrides, read_held
 from ml_backend.loop.plan import Plan, PlanError, read_plan
-from ml_backend.loop.pool import Pool, read_pool
+from ml_backend.loop.pool import Pool
 from ml_backend.loop.publish import PublishError, publish
 from ml_backend.loop.ranking import Ranking, RankingError, rank
 from ml_backend.loop.reference import measure_savings
@@ -27,6 +28,7 @@ from ml_backend.loop.sync import ProjectGoneError, Synced, UnusableProjectError,
 from ml_backend.store.ledger import next_number, note_problem, solve_problems
 from ml_backend.store.tables import Cycle, Project, now
 from ml_backend.studio.client import Studio, StudioError
+from ml_backend.studio.labels import ImageClassification
 from plugins.contract import PluginError
 
 log = structlog.get_logger()
@@ -100,8 +102,9 @@ def _open(house: House, project_id: int, kind: str, trigger: str) -> Turn:
 def _run(turn: Turn, project_id: int, kind: str) -> None:
     with turn.phase("sync"):
         synced = sync(turn.house, turn.studio, project_id)
-        collect(turn.house, project_id)
-        pool = read_pool(turn.house, turn.studio, project_id, synced.config.classes)
+        if isinstance(synced.config, ImageClassification):
+            collect(turn.house, project_id)
+        pool = read_pool(turn.house, turn.studio, project_id, synced.config)
         _note_problems(turn, synced)
     with turn.phase("learn"):
         learned = _learn(turn, project_id, kind, pool, synced)
@@ -114,14 +117,12 @@ def _run(turn: Turn, project_id: int, kind: str) -> None:
         with turn.house.ledger.session() as session:
             held = read_held(session, project_id, pool.task_id)
         last = held.undrawn(pool.skipped)
-        ranking = rank(learned.evidence, turn.plan, labels=len(pool.labels), last=last)
+        ranking = rank(learned.evidence, turn.plan, labels=len(pool.labeled_task_id), last=last)
         ranking = with_control(ranking, pool.task_id, turn.plan, turn.cycle.number, last)
         ranking = apply_overrides(ranking, held)
         turn.notes += [*ranking.notes, *_advice(turn, project_id, learned, pool, synced)]
     with turn.phase("publish"):
-        version = publish(
-            turn.house, turn.studio, turn.cycle, ranking, pool.task_id, learned.probabilities, synced.config, turn.plan
-        )
+        version = publish(turn.house, turn.studio, turn.cycle, ranking, pool.task_id, learned, synced.config, turn.plan)
     _close(turn, project_id, pool, learned, ranking, version)
     _compare(turn, project_id, pool, learned)
 
@@ -131,7 +132,7 @@ def _note_problems(turn: Turn, synced: Synced) -> None:
         turn.notes.append(f"{count} items have the problem '{kind}'; `nextlabel problems` lists them.")
 
 
-def _learn(turn: Turn, project_id: int, kind: str, pool: Pool, synced: Synced) -> Learned:
+def _learn(turn: Turn, project_id: int, kind: str, pool: AnyPool, synced: Synced) -> Learned:
     """A fresh training, or the evidence of the last one where a ranking alone was asked for and it still fits."""
     classes = synced.config.classes
     if kind == "rank":
@@ -152,15 +153,19 @@ def _learn(turn: Turn, project_id: int, kind: str, pool: Pool, synced: Synced) -
     return train(turn.house, project_id, turn.cycle.number, turn.plan, pool, classes)
 
 
-def _advice(turn: Turn, project_id: int, learned: Learned, pool: Pool, synced: Synced) -> tuple[str, ...]:
+def _advice(turn: Turn, project_id: int, learned: Learned, pool: AnyPool, synced: Synced) -> tuple[str, ...]:
     """On the plan, from the control arm's accuracy where there are enough answers, else from the newest training's."""
     with turn.house.ledger.session() as session:
         remaining = read_gain(session, project_id).remaining
         query = select(Cycle.accuracy).where(Cycle.project_id == project_id, Cycle.accuracy.is_not(None))
         newest = session.scalar(query.order_by(Cycle.number.desc()).limit(1))
+    if not isinstance(pool, Pool):
+        newest = None  # mAP is no share of right answers, so advice on accuracy does not fit it
     accuracy = remaining.value if remaining is not None and remaining.n >= ENOUGH_ANSWERS else newest
     classes = len(synced.config.classes)
-    return advise(turn.plan, accuracy=accuracy, labels=len(pool.labels), classes=classes, features=learned.features)
+    return advise(
+        turn.plan, accuracy=accuracy, labels=len(pool.labeled_task_id), classes=classes, features=learned.features
+    )
 
 
 def _keep_training(turn: Turn, learned: Learned) -> None:
@@ -175,14 +180,14 @@ def _keep_training(turn: Turn, learned: Learned) -> None:
 
 
 def _close(
-    turn: Turn, project_id: int, pool: Pool, learned: Learned, ranking: Ranking | None, version: str | None
+    turn: Turn, project_id: int, pool: AnyPool, learned: Learned, ranking: Ranking | None, version: str | None
 ) -> None:
     with turn.house.ledger.session() as session:
         cycle = session.get_one(Cycle, turn.cycle.id)
         project = session.get_one(Project, project_id)
         cycle.status, cycle.phase, cycle.finished_at = "published", "done", now()
         cycle.model_version = version or project.live_version
-        cycle.labels, cycle.pool = len(pool.labels), len(pool.task_id)
+        cycle.labels, cycle.pool = len(pool.labeled_task_id), len(pool.task_id)
         cycle.metrics = {
             **(learned.metrics or {}),
             "counts": pool.counts.tolist(),
@@ -205,8 +210,10 @@ def _close(
         log.info("published", project=project_id, **said, seconds=turn.seconds)
 
 
-def _compare(turn: Turn, project_id: int, pool: Pool, learned: Learned) -> None:
+def _compare(turn: Turn, project_id: int, pool: AnyPool, learned: Learned) -> None:
     """With random labeling; the queue is live by now, and whatever goes wrong here leaves the cycle as it is."""
+    if not isinstance(pool, Pool):
+        return  # random labels are compared by class
     try:
         measure_savings(turn.house, project_id, turn.cycle.number, turn.plan, pool, learned)
     except Exception as error:

@@ -15,7 +15,10 @@ from ml_backend.store.ledger import newest_cycle, publication
 from ml_backend.store.tables import Cycle, Item, Problem, Project, PublishedItem
 from ml_backend.studio.allowed_hosts import AllowedHosts
 from ml_backend.studio.client import StudioError
+from ml_backend.studio.config_xml import ConfigError
 from ml_backend.studio.doctor import Check, studio_checks
+from ml_backend.studio.question import read_question
+from ml_backend.studio.regions.label_map import LabelMapError, map_labels
 
 FREE_GIB = 2.0
 
@@ -53,7 +56,13 @@ def project_checks(house: House, project_id: int) -> list[Check]:
         theirs = [Check("Label Studio", False, str(error), "Start it, or connect again with the right URL and token.")]
     finally:
         studio.close()
-    return [*theirs, _last_cycle(house, project_id), _features(house, project_id), _problems(house, project_id)]
+    return [
+        *theirs,
+        _last_cycle(house, project_id),
+        _features(house, project_id),
+        *_labels(house, project_id),
+        _problems(house, project_id),
+    ]
 
 
 def _redis(house: House) -> Check:
@@ -113,6 +122,24 @@ def _features(house: House, project_id: int) -> Check:
     if features is None:
         return Check("Features", None, "no training yet", "Label items of two classes.")
     return Check("Features", True, features, "")
+
+
+def _labels(house: House, project_id: int) -> list[Check]:
+    """The detector's classes beside the config's labels; nothing where no detector was trained."""
+    with house.ledger.session() as session:
+        query = select(Cycle.metrics).where(Cycle.project_id == project_id, Cycle.evidence_cycle == Cycle.number)
+        metrics = session.scalar(query.order_by(Cycle.number.desc()).limit(1)) or {}
+        label_config = session.get_one(Project, project_id).label_config
+    if "classes" not in metrics:
+        return []
+    try:
+        mapped = map_labels(metrics["classes"], read_question(label_config).classes)
+    except ConfigError as error:
+        return [Check("Labels", None, str(error), "The labeling config first.")]
+    except LabelMapError as error:
+        return [Check("Labels", False, str(error), "The next training learns the labels of today's config.")]
+    said = ", ".join(name if name == label else f"{name} is {label}" for name, label in mapped.items())
+    return [Check("Labels", True, f"the detector and the config agree: {said}", "")]
 
 
 def _problems(house: House, project_id: int) -> Check:

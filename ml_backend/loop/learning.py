@@ -35,7 +35,7 @@ class Learned:
     trained_in: int | None  # number of the cycle whose training this is
     features: str = ""
     accuracy: Accuracy | None = None
-    metrics: dict[str, float] | None = None
+    metrics: dict[str, Any] | None = None
     notes: tuple[str, ...] = ()
 
 
@@ -114,7 +114,7 @@ def train(house: House, project_id: int, cycle: int, plan: Plan, pool: Pool, cla
     ids: Arrays = {"task_id": pool.task_id, "labeled_task_id": pool.labeled_task_id}
     house.arrays.write(evidence_key(project_id, cycle), {**columns, **ids})
     house.arrays.write(model_key(project_id, cycle), fit.model)
-    _forget_old(house, project_id)
+    forget_old(house, project_id)
     return Learned(
         make_evidence(pool, classes, plan, dict(columns)),
         columns["probabilities"],
@@ -139,7 +139,7 @@ def recall(
         return None
     learner = make_learner(plan, project_id)
     known = np.concatenate([kept["task_id"], kept["labeled_task_id"]])
-    where = _positions(known, pool.task_id)
+    where = positions(known, pool.task_id)
     unseen = (where < 0) | (where >= len(kept["task_id"]))
     extra = (evidence_needs(plan) & frozenset(learner.provides)) - USUAL
     if extra and (unseen.any() or not extra <= set(kept)):
@@ -169,8 +169,8 @@ def _embeddings(
     def load(task_id: NDArray[Any], images: Images) -> NDArray[Any]:
         vectors = np.concatenate([kept["embeddings"], kept["labeled_embeddings"]])
         everywhere = np.concatenate([pool.task_id, pool.labeled_task_id])
-        if (_positions(known, everywhere) >= 0).all():
-            return np.asarray(vectors[_positions(known, task_id)])
+        if (positions(known, everywhere) >= 0).all():
+            return np.asarray(vectors[positions(known, task_id)])
         return np.asarray(learner.embed(images, house.features)[0])
 
     return (
@@ -187,7 +187,7 @@ def _take(kept: Arrays, where: NDArray[Any], unseen: NDArray[np.bool_]) -> tuple
     return kept["probabilities"][rows].copy(), kept["label_history"][rows].copy()
 
 
-def _positions(known: NDArray[Any], wanted: NDArray[Any]) -> NDArray[np.int64]:
+def positions(known: NDArray[Any], wanted: NDArray[Any]) -> NDArray[np.int64]:
     """(len(wanted),) where each wanted id stands in `known`, -1 if it does not."""
     if not len(known):
         return np.full(len(wanted), -1, dtype=np.int64)
@@ -205,12 +205,16 @@ def make_evidence(pool: Pool, classes: tuple[str, ...], plan: Plan, columns: dic
     """Columns of a training, with what is known without one."""
     base: dict[str, Column] = {"task_id": pool.task_id, "counts": pool.counts, "labels": pool.labels}
     base |= _pictures(pool)
-    learners = {
+    return Evidence({**base, **columns}, classes=classes, seed=plan.seed, providers=providers())
+
+
+def providers() -> dict[str, list[str]]:
+    """Learner -> evidence columns that it gives, for errors that say where a missing one comes from."""
+    return {
         name: sorted(getattr(listing.cls, "provides", ()))
         for name, listing in registry.available("learner").items()
         if listing.cls is not None
     }
-    return Evidence({**base, **columns}, classes=classes, seed=plan.seed, providers=learners)
 
 
 def _pictures(pool: Pool) -> dict[str, Callable[[], NDArray[Any]]]:
@@ -228,7 +232,8 @@ def _pictures(pool: Pool) -> dict[str, Callable[[], NDArray[Any]]]:
     }
 
 
-def _forget_old(house: House, project_id: int) -> None:
+def forget_old(house: House, project_id: int) -> None:
+    """Deletes evidence and models of trainings that nobody can go back to."""
     for what, kept in (("evidence", KEEP_EVIDENCE), ("models", KEEP_MODELS)):
         for key in house.arrays.keys(f"projects/{project_id}/{what}")[:-kept]:
             house.arrays.delete(key)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from importlib.util import find_spec
 from typing import Any, ClassVar
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, ValidationInfo, field_validator, model_validator
@@ -12,7 +13,8 @@ from ml_backend.settings import settings
 from ml_backend.store.ledger import current_plan, next_number
 from ml_backend.store.tables import PlanVersion, Project
 from ml_backend.studio.config_xml import ConfigError
-from ml_backend.studio.labels import read_config
+from ml_backend.studio.question import Question, read_question
+from ml_backend.studio.regions.config import BoxesConfig
 from plugins import registry
 from plugins.contract import PluginError
 
@@ -121,6 +123,13 @@ class Plan(_Part):
     )
     policy: Policy = Field(default_factory=Policy)
     advice: Advice | None = Field(default_factory=Advice, description="null: cycles give no advice on the plan.")
+    shown_from: float = Field(
+        0.25,
+        ge=0,
+        le=1,
+        description="Score from which a detected box is shown to annotators and counted by scorers; where boxes are "
+        "drawn. Lower shows more, right and wrong.",
+    )
     show_predictions: bool = Field(True, description="Annotators see the model's answer. It is quick, and it anchors.")
     seed: int = Field(0, ge=0, lt=2**31, description="Drives every random choice.")
 
@@ -173,19 +182,56 @@ def save_plan(session: Session, project_id: int, plan: Plan, *, author: str, not
 
 
 def check_for_project(session: Session, project_id: int, plan: Plan) -> None:
-    """PlanError where a plugin's settings name a class that the project's labeling config does not have."""
+    """PlanError where the learner cannot answer the project's question, or settings name a class it does not have."""
     try:
-        classes = read_config(session.get_one(Project, project_id).label_config).classes
+        question = read_question(session.get_one(Project, project_id).label_config)
     except ConfigError:
         return  # no class can be known; the cycle says what is wrong with the config
+    _check_learner(plan, question)
     chosen: list[_Chosen] = [*plan.scorers, plan.selector]
     if plan.cold_start is not None:
         chosen.append(plan.cold_start.selector)
     for one in chosen:
         try:
-            registry.make(one.kind, one.name, one.config).check_classes(classes)
+            registry.make(one.kind, one.name, one.config).check_classes(question.classes)
         except PluginError as error:
             raise PlanError(str(error)) from None
+
+
+def _check_learner(plan: Plan, question: Question) -> None:
+    wanted = answers_to(question)
+    learners = registry.available("learner")
+    listing = learners.get(plan.learner.name)
+    given = getattr(listing.cls, "answers", wanted) if listing and listing.cls else wanted  # a missing one sits out
+    if given != wanted:
+        able = [name for name, one in sorted(learners.items()) if getattr(one.cls, "answers", None) == wanted]
+        raise PlanError(
+            f"The learner '{plan.learner.name}' gives {given}, and the project's labeling config asks for {wanted}; "
+            f"choose one of {', '.join(able) or 'those of a package that gives them'}."
+        )
+
+
+def answers_to(question: Question) -> str:
+    """What a learner must give: 'classes' or 'boxes'."""
+    return "boxes" if isinstance(question, BoxesConfig) else "classes"
+
+
+def default_plan(question: Question, in_videos: bool = False) -> Plan:
+    """The plan of a new project. For boxes: YOLO where it is installed (an extra, for its licence), else Faster R-CNN.
+
+    in_videos: whether its tasks are frames of videos. Boxes have no control arm: it compares classes.
+    """
+    if not isinstance(question, BoxesConfig):
+        return Plan()
+    learner = "yolo" if find_spec("ultralytics") else "faster_rcnn"
+    scorer = ChosenScorer(name="detection_entropy", config={"over": "sum"})
+    return Plan(
+        learner=ChosenLearner(name=learner),
+        scorers=(ChosenScorer(name="temporal_coherence") if in_videos else scorer,),
+        selector=ChosenSelector(name="spaced" if in_videos else "top"),
+        cold_start=None,
+        control=0,
+    )
 
 
 def changed_plan(plan: Plan, changes: dict[str, Any]) -> Plan:

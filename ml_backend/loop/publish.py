@@ -13,14 +13,15 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from ml_backend.loop.house import House
+from ml_backend.loop.learning import Learned
 from ml_backend.loop.plan import Plan, read_plan
+from ml_backend.loop.predicted import check_row, predicted_arrays, predicted_result, told
 from ml_backend.loop.ranking import Ranking
 from ml_backend.store.arrays import Arrays
 from ml_backend.store.ledger import publication, record_change, solve_problems
 from ml_backend.store.tables import Cycle, Project, Publication, PublishedItem, Switch, now
 from ml_backend.studio.client import Studio, StudioError
-from ml_backend.studio.labels import ImageClassification, check_prediction, choice_result
-from plugins.contract import FloatArray
+from ml_backend.studio.question import Question
 
 log = structlog.get_logger()
 
@@ -52,21 +53,19 @@ def publish(
     cycle: Cycle,
     ranking: Ranking,
     task_ids: Any,
-    probabilities: FloatArray | None,
-    config: ImageClassification,
+    learned: Learned,
+    config: Question,
     plan: Plan,
 ) -> str:
     """Writes the head under a fresh version, verifies the count, switches. Returns the version that is now live.
 
-    task_ids: (N,) of the pool; probabilities: (N, C) or None. Raises PublishError, and the queue stays as it was.
+    task_ids: (N,) of the pool; learned: what the predictions show. Raises PublishError, and the queue stays as it was.
     """
     order = ranking.order
     with house.ledger.session() as session:
         project = session.get_one(Project, cycle.project_id)
         version = version_name(project, cycle.number)
-    arrays: Arrays = {"task_id": np.asarray(task_ids)[order]}
-    if probabilities is not None:
-        arrays["probabilities"] = np.asarray(probabilities)[order]
+    arrays: Arrays = {"task_id": np.asarray(task_ids)[order], **predicted_arrays(learned, order)}
     for column in ranking.columns:  # what an item that is written later needs for its explanation
         arrays[f"{VALUE}{column.name}"] = column.scores.values[order]
         arrays[f"{PERCENTILE}{column.name}"] = column.percentiles[order]
@@ -83,7 +82,9 @@ def publish(
         session.add(staged)
         session.flush()
         session.add_all(
-            published_item(staged.id, rank, row, ranking.reason(rank), ranking.detail(rank), ranking.drawn(rank))
+            published_item(
+                config, staged.id, rank, row, ranking.reason(rank), ranking.detail(rank), ranking.drawn(rank)
+            )
             for rank, row in enumerate(rows)
         )
     _write(studio, project.studio_id, version, rows)
@@ -96,32 +97,24 @@ def publish(
     return version
 
 
-def predictions(
-    config: ImageClassification, version: str, arrays: Arrays, start: int, stop: int
-) -> list[dict[str, Any]]:
+def predictions(config: Question, version: str, arrays: Arrays, start: int, stop: int) -> list[dict[str, Any]]:
     """Rows for Label Studio's bulk import, each checked: ranks start .. stop of a ranking's arrays."""
     total = len(arrays["task_id"])
-    probabilities = arrays.get("probabilities")
-    if probabilities is not None and probabilities.shape[1] != len(config.classes):
-        probabilities = None  # the config has other classes than the model, until the next training
     rows = []
     for rank in range(start, stop):
-        result: list[dict[str, Any]] = []
-        if probabilities is not None:
-            best = int(probabilities[rank].argmax())
-            result = choice_result(config, config.classes[best], float(probabilities[rank, best]))
         row = {
             "task": int(arrays["task_id"][rank]),
             "score": rank / total,
             "model_version": version,
-            "result": result,
+            "result": predicted_result(config, arrays, rank),
         }
-        check_prediction(config, row)
+        check_row(config, row)
         rows.append(row)
     return rows
 
 
 def published_item(
+    config: Question,
     publication_id: int,
     rank: int,
     row: dict[str, Any],
@@ -130,14 +123,14 @@ def published_item(
     propensity: float | None,
 ) -> PublishedItem:
     """The ledger's row on why one prediction stands where it stands. propensity: None unless it was drawn."""
-    result = row["result"]
+    label, confidence = told(config, row["result"])
     return PublishedItem(
         publication_id=publication_id,
         task_id=row["task"],
         rank=rank,
         score=row["score"],
-        label=result[0]["value"]["choices"][0] if result else None,
-        confidence=result[0].get("score") if result else None,
+        label=label,
+        confidence=confidence,
         reason=reason,
         detail=detail,
         arm="ranked" if propensity is None else "control",

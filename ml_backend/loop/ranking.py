@@ -12,6 +12,7 @@ import structlog
 
 from ml_backend.loop.plan import ChosenSelector, Plan
 from ml_backend.settings import settings
+from plugins import registry
 from plugins.calling import Door
 from plugins.combination import combine, percentile_ranks
 from plugins.contract import FloatArray, IntArray, Scores, Selection
@@ -68,7 +69,7 @@ class Ranking:
         if item in self.moved:
             return self.moved[item]
         if self.phase == "random":
-            return "drawn at random: the model does not know two classes yet"
+            return "drawn at random: there is no model yet"
         if (propensity := self.drawn(rank)) is not None:
             return control_reason(propensity)
         if self.selection is not None and self.selection.reason is not None and item in self.selected:
@@ -110,9 +111,10 @@ def rank(evidence: Evidence, plan: Plan, *, labels: int, last: IntArray | None =
     """
     counts = np.asarray(evidence.counts)
     batch = plan.batch_size(len(evidence.classes), labels)
-    if np.count_nonzero(counts) < 2:
-        note = f"Random queue: labels of two classes are needed, {np.count_nonzero(counts)} of them so far."
-        return Ranking(_put_last(_at_random(evidence), last), "random", batch, notes=(note,))
+    blind = _blind(evidence, counts)
+    if blind is not None:
+        order = _complete(_apart(evidence, plan, batch), _at_random(evidence))
+        return Ranking(_put_last(order, last), "random", batch, notes=(blind,))
     columns, problems = _score(evidence, plan)
     cold = _cold_start(plan, counts, labels)
     if cold is not None:
@@ -120,6 +122,25 @@ def rank(evidence: Evidence, plan: Plan, *, labels: int, last: IntArray | None =
     if not columns:
         raise RankingError(f"No scorer could speak: {'; '.join(problems.values())}")
     return _order(evidence, plan, columns, problems, batch, last)
+
+
+def _blind(evidence: Evidence, counts: IntArray) -> str | None:
+    """Why there is no model to rank by, or None."""
+    if evidence.has("labeled_box"):
+        nothing = "Random queue: the detector learns from the first labeled image that has a box."
+        return None if evidence.has("detection_score") else nothing
+    classes = np.count_nonzero(counts)
+    return f"Random queue: labels of two classes are needed, {classes} of them so far." if classes < 2 else None
+
+
+def _apart(evidence: Evidence, plan: Plan, batch: int) -> IntArray:
+    """A random batch, by the plan's selector where that can do without a model: it may keep frames of a video apart."""
+    listing = registry.available("selector").get(plan.selector.name)
+    needs = listing.cls.needs if listing and listing.cls else {"probabilities"}
+    if not all(evidence.has(column) for column in needs):
+        return np.zeros(0, dtype=np.int64)
+    values = -uniform_by_id(evidence.task_id, evidence.seed + 1)
+    return _select(plan.selector, evidence, values, batch, {}).order
 
 
 def _at_random(evidence: Evidence) -> IntArray:

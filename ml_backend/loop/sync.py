@@ -17,14 +17,14 @@ from ml_backend.store.ledger import note_problem, solve_problems
 from ml_backend.store.tables import Item, Problem, Project, now
 from ml_backend.studio.client import UPDATED, Studio, StudioError
 from ml_backend.studio.config_xml import ConfigError
-from ml_backend.studio.labels import ImageClassification, Reading, read_config, read_task
+from ml_backend.studio.labels import Reading
+from ml_backend.studio.question import Question, read_answer, read_question
 
 log = structlog.get_logger()
 
 T = TypeVar("T")
 OVERLAP = timedelta(seconds=5)
 RETRY_MEDIA = timedelta(minutes=10)
-LABEL_PROBLEMS = ("missing_key", "unknown_label", "malformed_annotation", "empty_annotation")
 
 
 class ProjectGoneError(Exception):
@@ -39,7 +39,7 @@ class UnusableProjectError(Exception):
 class Synced:
     """What a sync found. `changed`: labels that differ from before; `problems`: kind -> items."""
 
-    config: ImageClassification
+    config: Question
     studio_project: dict[str, Any]
     changed: int = 0
     read: int = 0
@@ -87,10 +87,10 @@ def read_project(house: House, studio: Studio, project_id: int) -> dict[str, Any
         raise
 
 
-def _config(house: House, session: Session, project: Project, theirs: dict[str, Any]) -> ImageClassification:
+def _config(house: House, session: Session, project: Project, theirs: dict[str, Any]) -> Question:
     solve_problems(session, project.id, "studio_unreachable")
     try:
-        config = read_config(theirs["label_config"])
+        config = read_question(theirs["label_config"])
     except ConfigError as error:
         with house.ledger.session() as other:
             note_problem(other, project.id, f"config_{error.kind}", str(error))
@@ -101,9 +101,7 @@ def _config(house: House, session: Session, project: Project, theirs: dict[str, 
     return config
 
 
-def _pull(
-    house: House, studio: Studio, project_id: int, config: ImageClassification, watermark: str | None
-) -> tuple[int, int]:
+def _pull(house: House, studio: Studio, project_id: int, config: Question, watermark: str | None) -> tuple[int, int]:
     """Upserts tasks changed after the watermark (all if None, then those no longer listed are removed)."""
     with house.ledger.session() as session:
         project = session.get_one(Project, project_id)
@@ -133,20 +131,19 @@ def _earlier(watermark: str | None) -> str | None:
     return (datetime.strptime(watermark, UPDATED).replace(tzinfo=UTC) - OVERLAP).strftime(UPDATED)
 
 
-def _keep(
-    house: House, session: Session, project_id: int, tasks: Iterable[dict[str, Any]], config: ImageClassification
-) -> int:
+def _keep(house: House, session: Session, project_id: int, tasks: Iterable[dict[str, Any]], config: Question) -> int:
     listed = list(tasks)
     ids = [int(task["id"]) for task in listed]
     query = select(Item).where(Item.project_id == project_id, Item.task_id.in_(ids))
     before = {item.task_id: item for item in session.scalars(query)}
+    open_problems = _open_problems(session, project_id, ids)
     changed, rows = 0, []
     for task in listed:
-        reading = read_task(task, config)
+        reading = read_answer(task, config)
         old = before.get(int(task["id"]))
         url = reading.url or ""
         same_media = old is not None and old.url == url
-        if (old.label if old else None) != reading.label:
+        if ((old.label, old.regions) if old else (None, None)) != (reading.label, reading.regions):
             changed += 1
         rows.append(
             {
@@ -154,15 +151,20 @@ def _keep(
                 "task_id": int(task["id"]),
                 "url": url,
                 "content": old.content if old is not None and same_media else None,
+                "width": old.width if old is not None and same_media else None,
+                "height": old.height if old is not None and same_media else None,
                 "status": _status(reading),
                 "label": reading.label,
                 "annotation_id": reading.annotation_id,
                 "annotator": reading.annotator,
                 "lead_time": reading.lead_time,
                 "labeled_at": reading.labeled_at,
+                "regions": reading.regions,
+                "video": reading.video,
+                "frame": reading.frame,
             }
         )
-        _keep_problem(session, project_id, int(task["id"]), reading.problem, known=old is not None)
+        _keep_problem(session, project_id, int(task["id"]), reading.problem, open_problems.get(int(task["id"]), set()))
     house.ledger.upsert(session, Item, rows, ("project_id", "task_id"))
     return changed
 
@@ -173,22 +175,29 @@ def _status(reading: Reading) -> str:
     return "unusable" if reading.url is None or answered_unusably else reading.status
 
 
+def _open_problems(session: Session, project_id: int, ids: list[int]) -> dict[int, set[tuple[str, str]]]:
+    """Task -> (kind, message) of what is wrong with its data and answers, as far as is known; its media are apart."""
+    query = select(Problem.task_id, Problem.kind, Problem.message).where(
+        Problem.project_id == project_id,
+        Problem.task_id.in_(ids),
+        Problem.solved_at.is_(None),
+        Problem.kind.not_like("image/_%", escape="/"),
+    )
+    found: dict[int, set[tuple[str, str]]] = {}
+    for task_id, kind, message in session.execute(query):
+        found.setdefault(task_id, set()).add((kind, message))
+    return found
+
+
 def _keep_problem(
-    session: Session, project_id: int, task_id: int, problem: tuple[str, str] | None, *, known: bool
+    session: Session, project_id: int, task_id: int, problem: tuple[str, str] | None, known: set[tuple[str, str]]
 ) -> None:
-    if known:
-        for kind in LABEL_PROBLEMS:
-            if problem is None or problem[0] != kind:
-                solve_problems(session, project_id, kind, task_id)
-    if problem is not None and not (known and _is_open(session, project_id, task_id, problem)):
+    """Solves what is no longer so. Reading a task twice is not having its problem twice."""
+    for kind, _ in known:
+        if problem is None or kind != problem[0]:
+            solve_problems(session, project_id, kind, task_id)
+    if problem is not None and problem not in known:
         note_problem(session, project_id, problem[0], problem[1], task_id)
-
-
-def _is_open(session: Session, project_id: int, task_id: int, problem: tuple[str, str]) -> bool:
-    """Whether this very problem is named already: reading a task twice is not having its problem twice."""
-    query = select(Problem.id).where(Problem.project_id == project_id, Problem.task_id == task_id)
-    same = query.where(Problem.kind == problem[0], Problem.message == problem[1], Problem.solved_at.is_(None))
-    return session.scalar(same) is not None
 
 
 def _forget_others(session: Session, project_id: int, seen: set[int]) -> int:

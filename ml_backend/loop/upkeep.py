@@ -29,7 +29,7 @@ from ml_backend.store.arrays import Arrays
 from ml_backend.store.ledger import note_problem, publication
 from ml_backend.store.tables import Cycle, Item, Project, Publication, PublishedItem, now
 from ml_backend.studio.client import Studio, StudioError
-from ml_backend.studio.labels import read_config
+from ml_backend.studio.question import read_question
 
 log = structlog.get_logger()
 
@@ -114,7 +114,7 @@ def extend(house: House, project_id: int, studio: Studio) -> int:
         _, plan = read_plan(session, project_id)
     if live is None or not unwritten:
         return 0
-    config = read_config(project.label_config)
+    config = read_question(project.label_config)
     head = head_length(plan.batch or 0, project.annotators)
     if left > head // 2:
         return 0
@@ -147,7 +147,7 @@ def extend(house: House, project_id: int, studio: Studio) -> int:
             stands = placed.get(row["task"], stands or "drawn at random")
             why = stands if propensity is None else control_reason(propensity)
             reason = f"rank {rank} of the same ranking, written when the head ran low; {why}"
-            session.add(published_item(live.id, rank, row, reason, detail, propensity))
+            session.add(published_item(config, live.id, rank, row, reason, detail, propensity))
     log.info("extended", project=project_id, version=live.model_version, items=len(rows))
     return len(rows)
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import httpx
 
 from ml_backend.studio.client import Json, Studio, StudioError
-from ml_backend.studio.labels import ImageClassification, read_config
+from ml_backend.studio.question import Question, read_question
 
 SECRET_HEADER = "X-NextLabel-Secret"
 SAMPLING = "Uncertainty sampling"
@@ -38,7 +38,7 @@ class Attachment:
     backend_id: int
     webhook_id: int
     project: Json
-    config: ImageClassification
+    config: Question
     notes: tuple[str, ...]
 
 
@@ -61,7 +61,7 @@ def attach(
     if bool(user) != bool(password):
         raise ConnectError("Basic authentication has only one of user and password; set both or neither.")
     row = studio.project(project)
-    config = read_config(str(row["label_config"]))
+    config = read_question(str(row["label_config"]))
     url = backend_url.rstrip("/")
     check_health(url)
     live = _real_version(studio, project, row)
@@ -74,7 +74,13 @@ def attach(
             _withdraw(studio, project, backend, url)
         raise
     row = _settle(studio, project, title, live)
-    return Attachment(backend, webhook, row, config, config.notes + _strangers(studio, project, row, backend, webhook))
+    return Attachment(
+        backend,
+        webhook,
+        row,
+        config,
+        (*getattr(config, "notes", ()), *_strangers(studio, project, row, backend, webhook)),
+    )
 
 
 def detach(studio: Studio, project: int, backend_url: str) -> None:

@@ -14,8 +14,9 @@ from ml_backend.studio.allowed_hosts import AllowedHosts
 from ml_backend.studio.client import Json, Studio, StudioError
 from ml_backend.studio.config_xml import ConfigError
 from ml_backend.studio.connect import PRIVATE_ADDRESSES, SAMPLING, SECRET_HEADER, webhook_fits
-from ml_backend.studio.labels import ImageClassification, read_config, read_task
 from ml_backend.studio.media import MediaCache
+from ml_backend.studio.question import Question, read_answer, read_question
+from ml_backend.studio.regions.config import BoxesConfig
 
 FAST_IMPORTS = "fflag_fix_back_4620_memory_efficient_predictions_import_08012025_short"
 RECONNECT = "Run `nextlabel connect` again."
@@ -110,13 +111,14 @@ def _token(studio: Studio) -> Check:
     return Check("token", True, f"The {kind} of {user.get('email')} works.")
 
 
-def _config(row: Json) -> tuple[ImageClassification | None, Check]:
+def _config(row: Json) -> tuple[Question | None, Check]:
     try:
-        config = read_config(str(row.get("label_config") or ""))
+        config = read_question(str(row.get("label_config") or ""))
     except ConfigError as error:
         return None, Check("labeling config", False, str(error), "Change it under Settings > Labeling Interface.")
-    result = f"'{config.from_name}' asks for one of {len(config.classes)} classes of data.{config.data_key}."
-    return config, Check("labeling config", True, " ".join((result, *config.notes)))
+    asked = "boxes of" if isinstance(config, BoxesConfig) else "one of"
+    result = f"'{config.from_name}' asks for {asked} {len(config.classes)} classes of data.{config.data_key}."
+    return config, Check("labeling config", True, " ".join((result, *getattr(config, "notes", ()))))
 
 
 def _sampling(row: Json) -> Check:
@@ -265,10 +267,10 @@ def _fast_imports(studio: Studio, project: int, row: Json) -> Check:
 
 
 def _images(
-    studio: Studio, project: int, config: ImageClassification, local_root: Path | None, hosts: AllowedHosts | None
+    studio: Studio, project: int, config: Question, local_root: Path | None, hosts: AllowedHosts | None
 ) -> Check:
     readings = [
-        (int(task["id"]), read_task(task, config)) for task in islice(studio.tasks(project, page_size=SAMPLE), SAMPLE)
+        (int(task["id"]), read_answer(task, config)) for task in islice(studio.tasks(project, page_size=SAMPLE), SAMPLE)
     ]
     if not readings:
         return Check("images", None, "The project has no tasks.", "Import images.")

@@ -33,6 +33,7 @@ class Reading:
 
     'labeled' means that someone answered; `label` is None where that answer is of no use, and `problem` says why.
     'skipped' means that everyone who saw it skipped it. lead_time: seconds. labeled_at: Label Studio's ISO moment.
+    regions: where boxes are drawn, those of the answer. video, frame: of a task that shows a frame.
     """
 
     status: Literal["unlabeled", "labeled", "skipped"]
@@ -43,6 +44,9 @@ class Reading:
     lead_time: float | None = None
     labeled_at: str | None = None
     problem: Problem | None = None
+    regions: list[Json] | None = None
+    video: str | None = None
+    frame: int | None = None
 
 
 # the config
@@ -150,7 +154,19 @@ class _Answer:
     label: str
 
     def age(self) -> tuple[str, int]:
-        return _text(self.annotation.get("updated_at")) or "", _integer(self.annotation.get("id")) or 0
+        return age(self.annotation)
+
+
+def age(annotation: Json) -> tuple[str, int]:
+    """What sorts annotations, the newest last."""
+    return _text(annotation.get("updated_at")) or "", _integer(annotation.get("id")) or 0
+
+
+def submitted_annotations(task: Json) -> tuple[list[Json], list[Json]]:
+    """All annotations of a task, and those that are no skips."""
+    listed = task.get("annotations")
+    annotations = [each if isinstance(each, dict) else {} for each in listed] if isinstance(listed, list) else []
+    return annotations, [each for each in annotations if each.get("was_cancelled") is not True]
 
 
 def read_task(task: Json, config: ImageClassification) -> Reading:
@@ -159,30 +175,29 @@ def read_task(task: Json, config: ImageClassification) -> Reading:
     Skips count only when there is nothing else. A problem is (kind, message) with kind missing_key, unknown_label,
     empty_annotation or malformed_annotation; the key comes first, since without an image a label teaches nothing.
     """
-    url, problem = _url(task, config)
-    listed = task.get("annotations")
-    annotations = [each if isinstance(each, dict) else {} for each in listed] if isinstance(listed, list) else []
-    submitted = [each for each in annotations if each.get("was_cancelled") is not True]
+    url, problem = image_url(task, config.data_key)
+    annotations, submitted = submitted_annotations(task)
     if not submitted:
         if not annotations:
             return Reading("unlabeled", url, problem=problem)
-        return Reading("skipped", url, problem=problem, **_who(annotations[-1]))
+        return Reading("skipped", url, problem=problem, **who(annotations[-1]))
     answers, spoiled = _answers(submitted, config)
     if not answers:
-        return Reading("labeled", url, problem=problem or spoiled, **_who(submitted[-1]))
+        return Reading("labeled", url, problem=problem or spoiled, **who(submitted[-1]))
     chosen = _decide(answers)
-    return Reading("labeled", url, chosen.label, problem=problem or spoiled, **_who(chosen.annotation))
+    return Reading("labeled", url, chosen.label, problem=problem or spoiled, **who(chosen.annotation))
 
 
-def _url(task: Json, config: ImageClassification) -> tuple[str | None, Problem | None]:
+def image_url(task: Json, key: str) -> tuple[str | None, Problem | None]:
+    """What the task's data hold under the key of its image."""
     data = task.get("data")
-    value = data.get(config.data_key) if isinstance(data, dict) else None
+    value = data.get(key) if isinstance(data, dict) else None
     if isinstance(value, str) and value.strip():
         return value.strip(), None
     held = "nothing" if value is None or value == "" else f"a {type(value).__name__}"
     return None, (
         "missing_key",
-        f"Task {task.get('id')} holds {held} under '{config.data_key}'; put the image's URL there.",
+        f"Task {task.get('id')} holds {held} under '{key}'; put the image's URL there.",
     )
 
 
@@ -230,7 +245,8 @@ def _decide(answers: list[_Answer]) -> _Answer:
     return max((answer for answer in trusted if votes[answer.label] == most), key=_Answer.age)
 
 
-def _who(annotation: Json) -> dict[str, Any]:
+def who(annotation: Json) -> dict[str, Any]:
+    """The fields of a `Reading` on who answered, when, and in what time."""
     lead_time = annotation.get("lead_time")
     usable = isinstance(lead_time, (int, float)) and not isinstance(lead_time, bool) and 0 <= lead_time < 1e9
     return {

@@ -116,7 +116,7 @@ def test_boxes_without_area_or_outside_are_dropped_and_counted() -> None:
         ([drawn(value={"rectanglelabels": ["Car", "Person"]})], "several_labels", "Person"),
         ([drawn(value={"rotation": 12.5})], "rotated_box", "12.5 degrees"),
         ([drawn(image_rotation=90)], "rotated_image", "90 degrees"),
-        ([drawn(item_index=2)], "image_list", "image 2"),
+        ([drawn(item_index=2)], "listed_image", "image 2"),
         ([drawn(original_width=HEIGHT, original_height=WIDTH)], "other_image", "360 x 640 px"),
         ([drawn(original_width="wide")], "malformed_region", "original_width 'wide'"),
         ([drawn(type="rectangle")], "other_region", "'rectangle'"),

@@ -65,7 +65,7 @@ def _check_image(region: Region, width: float, height: float) -> None:
         )
     if region.whole.get("item_index") not in (None, 0):
         raise RegionError(
-            "image_list", f"{region.who} is on image {region.whole['item_index']!r} of a list; give each image a task."
+            "listed_image", f"{region.who} is on image {region.whole['item_index']!r} of a list; give each a task."
         )
     if region.whole.get("original_width") is None or region.whole.get("original_height") is None:
         return  # written by a program; percent need no size

@@ -1,0 +1,47 @@
+"""The steps of a cycle that differ by what a project asks: classes of images, or boxes on them."""
+
+from __future__ import annotations
+
+from ml_backend.learners.detector import Progress
+from ml_backend.loop import learning, learning_boxes, pool
+from ml_backend.loop.box_pool import BoxPool, read_box_pool
+from ml_backend.loop.house import House
+from ml_backend.loop.learning import Learned
+from ml_backend.loop.plan import Plan
+from ml_backend.loop.pool import Pool
+from ml_backend.studio.client import Studio
+from ml_backend.studio.question import Question
+from ml_backend.studio.regions.config import BoxesConfig
+
+AnyPool = Pool | BoxPool
+
+
+def read_pool(house: House, studio: Studio, project_id: int, question: Question) -> AnyPool:
+    """Items whose image is at hand; unusable ones are left out (they stand among the project's problems)."""
+    if isinstance(question, BoxesConfig):
+        return read_box_pool(house, studio, project_id, question)
+    return pool.read_pool(house, studio, project_id, question.classes)
+
+
+def train(
+    house: House,
+    project_id: int,
+    cycle: int,
+    plan: Plan,
+    items: AnyPool,
+    classes: tuple[str, ...],
+    progress: Progress | None = None,
+) -> Learned:
+    """Fits the plan's learner on the labels, and keeps model and evidence."""
+    if isinstance(items, BoxPool):
+        return learning_boxes.train_boxes(house, project_id, cycle, plan, items, classes, progress)
+    return learning.train(house, project_id, cycle, plan, items, classes)
+
+
+def recall(
+    house: House, project_id: int, trained_in: int, plan: Plan, items: AnyPool, classes: tuple[str, ...]
+) -> Learned | None:
+    """The evidence of an earlier training on today's items, None where it is gone or does not fit."""
+    if isinstance(items, BoxPool):
+        return learning_boxes.recall_boxes(house, project_id, trained_in, plan, items, classes)
+    return learning.recall(house, project_id, trained_in, plan, items, classes)
