@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,6 +13,8 @@ from sqlalchemy.orm import Session
 from ml_backend.loop.plan import Plan, PlanError, parse_plan, plan_history
 from ml_backend.store.tables import PlanVersion
 from plugins import registry
+
+Own = Callable[[str, Mapping[str, Any]], dict[str, Any]]  # (kind, chosen plugin) -> its own settings
 
 PLUGGED = {"scorers": "scorer", "selector": "selector", "learner": "learner", "cold_start.selector": "selector"}
 
@@ -54,40 +56,54 @@ def said(value: Any, setting: str = "") -> str:
 
 
 def plan_differences(old: Plan, new: Plan) -> list[Difference]:
-    """Settings that differ, in the plan's order; a plugin's setting that is left out has its default."""
+    """Settings that differ, in the plan's order; a plugin's setting that is left out has its default.
+
+    Of a plugin that comes or goes only what was set is told.
+    """
     before, after = flat(old), flat(new)
+    implied = (before.keys() ^ after.keys()) - flat(old, given=True).keys() - flat(new, given=True).keys()
     names = [*before, *(name for name in after if name not in before)]
     return [
-        Difference(name, before.get(name), after.get(name)) for name in names if before.get(name) != after.get(name)
+        Difference(name, before.get(name), after.get(name))
+        for name in names
+        if before.get(name) != after.get(name) and name not in implied
     ]
 
 
-def flat(plan: Plan) -> dict[str, Any]:
-    """Setting -> value. A scorer is one setting, with one more for each of its own beyond the weight."""
+def flat(plan: Plan, *, given: bool = False) -> dict[str, Any]:
+    """Setting -> value. A scorer is one setting, with one more for each of its own beyond the weight.
+
+    given: of the plugins' own settings only those that the plan names, not their defaults.
+    """
+    own = _given if given else _all
     body = plan.model_dump(mode="json")
     settings: dict[str, Any] = {}
     for scorer in body.pop("scorers"):
         who = f"scorer {scorer['name']}"
         settings[who] = {"weight": float(scorer["weight"])}
-        settings |= {f"{who}, {name}": value for name, value in _config("scorer", scorer).items()}
+        settings |= {f"{who}, {name}": value for name, value in own("scorer", scorer).items()}
     for name, value in body.items():
-        settings |= _settings(name, value)
+        settings |= _settings(name, value, own)
     return settings
 
 
-def _settings(name: str, value: Any) -> dict[str, Any]:
+def _settings(name: str, value: Any, own: Own) -> dict[str, Any]:
     if name in PLUGGED:
-        own = _config(PLUGGED[name], value)
-        return {name: value["name"], **{f"{name} {value['name']}, {key}": part for key, part in own.items()}}
+        parts = own(PLUGGED[name], value)
+        return {name: value["name"], **{f"{name} {value['name']}, {key}": part for key, part in parts.items()}}
     if not isinstance(value, dict):
         return {name: value}
     found: dict[str, Any] = {name: True}
     for key, part in value.items():
-        found |= _settings(f"{name}.{key}", part)
+        found |= _settings(f"{name}.{key}", part, own)
     return found
 
 
-def _config(kind: str, chosen: Mapping[str, Any]) -> dict[str, Any]:
+def _given(_kind: str, chosen: Mapping[str, Any]) -> dict[str, Any]:
+    return dict(chosen["config"])
+
+
+def _all(kind: str, chosen: Mapping[str, Any]) -> dict[str, Any]:
     """All settings of a chosen plugin; those given alone where it is not installed any more."""
     listing = registry.available(kind).get(str(chosen["name"]))
     given: dict[str, Any] = chosen["config"]

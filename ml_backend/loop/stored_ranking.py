@@ -12,10 +12,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ml_backend.loop.house import House
+from ml_backend.loop.predicted import predicted_result, told
 from ml_backend.loop.publish import PERCENTILE, PROPENSITY, VALUE, WEIGHT, ranking_key
 from ml_backend.store.arrays import Arrays
+from ml_backend.studio.question import Question
 from plugins.contract import FloatArray, IntArray
 
+BOXES = ("box_start", "box", "box_score", "box_label", "box_classes", "size")
 KEPT = 4  # rankings in memory; one of 100 000 tasks and two scorers takes some 8 MB
 
 
@@ -30,15 +33,17 @@ class ScorerPart:
 
 @dataclass(frozen=True)
 class StoredRanking:
-    """task_id (N,) by rank. predicted (N,): class index, and confidence (N,); None while there was no model.
+    """task_id (N,) by rank. predicted (N,): class index, and confidence (N,); None without a model or with boxes.
 
-    propensity (N,): nan where the item was not drawn for the control arm; None in rankings of before there was one.
+    shown: the arrays of predicted boxes (`predicted.predicted_arrays`), empty where there are none. propensity (N,):
+    nan where the item was not drawn for the control arm; None in rankings of before there was one.
     """
 
     task_id: IntArray
     predicted: IntArray | None = None
     confidence: FloatArray | None = None
     propensity: FloatArray | None = None
+    shown: Arrays = field(default_factory=dict)
     scorers: dict[str, ScorerPart] = field(default_factory=dict)
 
     @cached_property
@@ -49,6 +54,13 @@ class StoredRanking:
     def drawn(self, rank: int) -> float | None:
         """The propensity of a control item."""
         return None if self.propensity is None or np.isnan(self.propensity[rank]) else float(self.propensity[rank])
+
+    def says(self, question: Question, rank: int) -> tuple[str | None, float | None]:
+        """What the prediction at a rank says in words, and how sure it is of its least sure part."""
+        if self.predicted is None or self.confidence is None:
+            return told(question, predicted_result(question, self.shown, rank))
+        best = int(self.predicted[rank])
+        return (question.classes[best] if best < len(question.classes) else None), float(self.confidence[rank])
 
     def detail(self, rank: int) -> dict[str, dict[str, Any]]:
         """Each scorer's value, percentile and weight at a rank; sentences are kept for written items alone."""
@@ -72,6 +84,7 @@ def stored_ranking(arrays: Arrays) -> StoredRanking:
         predicted=None if probabilities is None else probabilities.argmax(axis=1),
         confidence=None if probabilities is None else probabilities.max(axis=1, initial=0.0),
         propensity=arrays.get(PROPENSITY),
+        shown={name: arrays[name] for name in BOXES if name in arrays},
         scorers={
             name: ScorerPart(float(arrays[WEIGHT + name]), arrays[VALUE + name], arrays[PERCENTILE + name])
             for name in names

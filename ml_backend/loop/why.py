@@ -17,7 +17,7 @@ from ml_backend.store.ledger import publication
 from ml_backend.store.steering import Override
 from ml_backend.store.tables import Cycle, Item, PlanVersion, Problem, Project, Publication, PublishedItem
 from ml_backend.studio.config_xml import ConfigError
-from ml_backend.studio.labels import read_config
+from ml_backend.studio.question import read_question
 
 
 class WhyError(ValueError):
@@ -147,14 +147,10 @@ def _predicted(
 ) -> tuple[str | None, float | None]:
     if kept is not None:
         return kept.label, kept.confidence
-    if ranking.predicted is None or ranking.confidence is None:
-        return None, None
     try:
-        classes = read_config(project.label_config).classes
+        return ranking.says(read_question(project.label_config), rank)
     except ConfigError:
         return None, None
-    best = int(ranking.predicted[rank])
-    return (classes[best] if best < len(classes) else None), float(ranking.confidence[rank])
 
 
 def _stands(

@@ -4,15 +4,28 @@ from __future__ import annotations
 
 from typing import Annotated
 
-from fastapi import APIRouter, Depends, HTTPException, Request
+from fastapi import APIRouter, Depends, HTTPException, Path, Query, Request
 from sqlalchemy import select
 
 from ml_backend.loop.overrides import OverrideError, read_overrides, set_override, undo_override
+from ml_backend.loop.plan import PlanError, changed_plan, read_plan
+from ml_backend.loop.plan_diff import diff_versions, said
+from ml_backend.loop.preview_job import PreviewUnavailableError, read_preview, request_preview
 from ml_backend.loop.stored_ranking import StoredRankings
 from ml_backend.loop.why import WhyError, explain
 from ml_backend.server.access import require_access
 from ml_backend.server.admin import REFUSALS, Author, Known, Open, RoomsOf, Signs, TaskId
-from ml_backend.server.steering_views import OverrideChanged, OverrideView, OverrideWish, WhyView
+from ml_backend.server.steering_views import (
+    OverrideChanged,
+    OverrideView,
+    OverrideWish,
+    PlanDiff,
+    PlanProposal,
+    PreviewStarted,
+    PreviewView,
+    SettingChange,
+    WhyView,
+)
 from ml_backend.store.steering import Override
 from ml_backend.store.tables import Item
 
@@ -70,3 +83,48 @@ def why(session: Open, project: Known, task_id: TaskId, rankings: Rankings) -> W
         return WhyView.model_validate(explain(session, rankings, project.id, task_id))
     except WhyError as error:
         raise HTTPException(404, str(error)) from None
+
+
+@router.post("/plan/preview", status_code=202)
+def preview(rooms: RoomsOf, project: Known, body: PlanProposal) -> PreviewStarted:
+    """Tries a changed plan on today's pool without saving it; a worker computes, GET .../plan/preview/{id} tells."""
+    try:
+        with rooms.ledger.session() as session:
+            _, plan = read_plan(session, project.id)
+        number = request_preview(rooms, project.id, changed_plan(plan, body.changes))
+    except PlanError as error:
+        raise HTTPException(422, str(error)) from None
+    except PreviewUnavailableError as error:
+        raise HTTPException(503, str(error)) from None
+    return PreviewStarted(id=number, status="waiting")
+
+
+@router.get("/plan/preview/{preview_id}")
+def previewed(rooms: RoomsOf, project: Known, preview_id: Annotated[str, Path(max_length=64)]) -> PreviewView:
+    """What would change in the next 50 items, or how far the worker is; kept for ten minutes."""
+    try:
+        state = read_preview(rooms, project.id, preview_id)
+    except PreviewUnavailableError as error:
+        raise HTTPException(503, str(error)) from None
+    return PreviewView(id=preview_id, status=state.status, result=state.result, error=state.error)
+
+
+@router.get("/plan/diff")
+def diff(
+    session: Open,
+    project: Known,
+    old: Annotated[int, Query(ge=0, lt=2**31, description="A plan's number; 0 is the default.")],
+    new: Annotated[int, Query(ge=0, lt=2**31)],
+) -> PlanDiff:
+    """Every setting that differs between two versions of the plan."""
+    try:
+        found = diff_versions(session, project.id, old, new)
+    except PlanError as error:
+        raise HTTPException(404, str(error)) from None
+    changes = [
+        SettingChange(
+            setting=one.setting, old=said(one.old, one.setting), new=said(one.new, one.setting), sentence=one.sentence
+        )
+        for one in found
+    ]
+    return PlanDiff(old=old, new=new, changes=changes)

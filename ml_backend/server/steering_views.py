@@ -88,11 +88,11 @@ class PreviewView(View):
 
 
 class SettingChange(View):
-    """One setting that differs, in words; null where it is not there on that side."""
+    """One setting that differs, in words ('off' or 'by default' where that side does not have it)."""
 
     setting: str
-    old: str | None
-    new: str | None
+    old: str
+    new: str
     sentence: str
 
 

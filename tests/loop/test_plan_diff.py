@@ -59,11 +59,11 @@ def test_a_plan_differs_from_another_exactly_where_their_settings_do(
     assert {(one.setting, str(one.old), str(one.new)) for one in there} == {
         (one.setting, str(one.new), str(one.old)) for one in back
     }
-    settings = flat(Plan())
-    settings.update({one.setting: one.new for one in there})
-    assert {name: value for name, value in settings.items() if value is not None} == {
-        name: value for name, value in flat(other).items() if value is not None
-    }
+    before, after = flat(Plan()), flat(other)
+    told = {one.setting for one in there}
+    for name in before.keys() | after.keys():
+        differs = before.get(name) != after.get(name)
+        assert (name in told) == (differs and not (name.startswith("scorer") and ", " in name)), name
 
 
 def test_versions_of_a_project_and_a_plugin_that_is_gone(tmp_path: Path) -> None:

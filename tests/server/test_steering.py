@@ -7,8 +7,12 @@ from typing import Any
 import numpy as np
 import pytest
 from fastapi.testclient import TestClient
+from rq import SimpleWorker
 
+from ml_backend.loop import preview_job
 from ml_backend.loop.house import House
+from ml_backend.loop.plan import Plan
+from ml_backend.loop.preview_job import read_preview, request_preview
 from ml_backend.loop.publish import PERCENTILE, PROPENSITY, VALUE, WEIGHT, ranking_key
 from ml_backend.store.ledger import note_problem
 from ml_backend.store.tables import Change, Cycle, Item, Project, Publication, PublishedItem, now
@@ -173,3 +177,64 @@ def test_what_cannot_be_overridden_is_refused(
     answer = client.put(f"/api/projects/{project}/tasks/{task}/override", json=body)
     assert (answer.status_code, words in answer.json()["detail"]) == (status, True)
     assert wishes(rooms, project) == {}
+
+
+def work(rooms: House, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A worker that works off what waits, in this process."""
+    monkeypatch.setattr(preview_job, "house", lambda: rooms)
+    SimpleWorker([rooms.queue], connection=rooms.redis).work(burst=True, logging_level="WARNING")
+
+
+def test_a_preview_is_computed_by_a_worker_and_fetched(
+    client: TestClient, rooms: House, project: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    url = f"/api/projects/{project}/plan/preview"
+    asked = client.post(url, json={"changes": {"seed": 7}})
+    assert asked.status_code == 202
+    number = asked.json()["id"]
+    assert client.get(f"{url}/{number}").json()["status"] == "waiting"
+    work(rooms, monkeypatch)
+    told = client.get(f"{url}/{number}").json()
+    assert (told["status"], told["error"]) == ("done", None)
+    result = told["result"]
+    assert (result["phase"], result["compared"], result["changed"]) == ("random", TOTAL, 0)
+    assert result["changes"] == ["seed: 0 -> 7"]
+    assert client.get(f"/api/projects/{project}/plan").json()["number"] == 0
+    assert wishes(rooms, project) == {}
+
+
+def test_a_preview_that_cannot_be_says_why(
+    client: TestClient, rooms: House, project: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    url = f"/api/projects/{project}/plan/preview"
+    number = client.post(url, json={"changes": {"learner": {"name": "small_network"}}}).json()["id"]
+    work(rooms, monkeypatch)
+    told = client.get(f"{url}/{number}").json()
+    assert (told["status"], told["result"]) == ("failed", None)
+    assert "only after a training" in told["error"]
+    refused = client.post(url, json={"changes": {"batch": 0}})
+    assert (refused.status_code, "batch = 0" in refused.json()["detail"]) == (422, True)
+    for unknown in ("x", f"preview-{project}-{'0' * 32}", f"preview-{project + 1}-{number[-32:]}"):
+        assert client.get(f"{url}/{unknown}").json()["status"] == "unknown"
+
+
+def test_a_newer_preview_takes_the_place_of_one_that_waits(rooms: House, project: int) -> None:
+    older = request_preview(rooms, project, Plan())
+    newer = request_preview(rooms, project, Plan(seed=1))
+    assert (read_preview(rooms, project, older).status, read_preview(rooms, project, newer).status) == (
+        "unknown",
+        "waiting",
+    )
+
+
+def test_two_versions_of_the_plan_side_by_side(client: TestClient, project: int) -> None:
+    url = f"/api/projects/{project}/plan"
+    client.patch(url, json={"changes": {"batch": 20}})
+    client.patch(url, json={"changes": {"scorers": [{"name": "entropy", "weight": 2}]}})
+    told = client.get(f"{url}/diff?old=0&new=2").json()
+    assert [change["sentence"] for change in told["changes"]] == [
+        "scorer margin: weight 1 -> off",
+        "batch: by default -> 20",
+        "scorer entropy: off -> weight 2",
+    ]
+    assert client.get(f"{url}/diff?old=0&new=9").status_code == 404
