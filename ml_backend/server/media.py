@@ -25,7 +25,9 @@ HEADERS = {
     "Cache-Control": "private, max-age=86400, immutable",  # a link's bytes never change; a revoked one fades in a day
     "X-Content-Type-Options": "nosniff",
     "Content-Security-Policy": "default-src 'none'; sandbox",
-    "Cross-Origin-Resource-Policy": "cross-origin",  # Label Studio's pages are of another origin
+    "Access-Control-Allow-Origin": "*",  # Label Studio's pages are of another origin, and fetch by script; a link is
+    "Access-Control-Expose-Headers": "Accept-Ranges, Content-Length, Content-Range",  # all that one needs, no cookie
+    "Cross-Origin-Resource-Policy": "cross-origin",
     "Referrer-Policy": "no-referrer",
 }
 REFUSED = "The link is not valid (any more); run `nextlabel import-video` again, which gives tasks fresh links."

@@ -39,6 +39,8 @@ def test_a_link_shows_the_frame_and_nothing_may_be_guessed_of_it(client: TestCli
     assert answer.headers["x-content-type-options"] == "nosniff"
     assert answer.headers["cache-control"].startswith("private, max-age=")
     assert answer.headers["content-security-policy"] == "default-src 'none'; sandbox"
+    assert answer.headers["access-control-allow-origin"] == "*"  # the labeling editor loads images by script
+    assert "access-control-allow-credentials" not in answer.headers
     head = client.head(links.link(NAME))
     assert (head.status_code, head.content, head.headers["content-length"]) == (200, b"", str(len(BYTES)))
 
