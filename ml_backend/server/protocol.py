@@ -17,6 +17,7 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from ml_backend.loop.answers import WAITING, Answer, Answers, Asked, waiting
+from ml_backend.loop.extra_params import Adopted, adopt
 from ml_backend.loop.house import House
 from ml_backend.server import metrics
 from ml_backend.server.auth import CHALLENGE, REFUSAL, Guard
@@ -129,6 +130,7 @@ class Protocol:
         if project is None:
             detail = f"Project '{message.project}' is not connected; run `nextlabel connect`."
             return answer({"model_version": WAITING, "detail": detail})
+        self._adopt(project, message.extra_params)
         return answer({"model_version": project.live_version or WAITING})
 
     async def predict(self, request: Request) -> Response:
@@ -177,6 +179,12 @@ class Protocol:
         seen = self.answers.recent(key)
         return seen[1] if seen is not None else await self._in_thread(lambda: self.answers.project(key))
 
+    def _adopt(self, project: Project, params: Any) -> None:
+        """A plan that stands in extra_params, put in force behind the answer: Label Studio waits 3 s for that."""
+        if params is not None:
+            work = asyncio.get_running_loop().run_in_executor(self._readers, adopt, self.house, project.id, params)
+            work.add_done_callback(_report_adoption)
+
     async def _results(self, project: Project | None, message: PredictMessage) -> list[Answer]:
         asked = [Asked(task.id, task.data) for task in message.tasks]
         config = message.label_config
@@ -213,6 +221,11 @@ class Protocol:
             query = query.where(Publication.project_id == (project.id if project is not None else 0))
         with self.house.ledger.session() as session:
             return list(session.scalars(query.order_by(Publication.id.desc()).limit(1000)))
+
+
+def _report_adoption(work: asyncio.Future[Adopted]) -> None:
+    if not work.cancelled() and (error := work.exception()) is not None:
+        log.error("extra_params_failed", error=f"{type(error).__name__}: {error}")
 
 
 def _report(work: asyncio.Future[None]) -> None:

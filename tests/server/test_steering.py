@@ -16,7 +16,7 @@ from ml_backend.loop.preview_job import read_preview, request_preview
 from ml_backend.loop.publish import PERCENTILE, PROPENSITY, VALUE, WEIGHT, ranking_key
 from ml_backend.store.ledger import note_problem
 from ml_backend.store.tables import Change, Cycle, Item, Project, Publication, PublishedItem, now
-from tests.server.conftest import CONFIG, add_project
+from tests.server.conftest import CONFIG, KEY, add_project, payload, until
 from tests.server.test_webhook import wishes
 
 WRITTEN, TOTAL, BATCH = 4, 12, 3
@@ -238,3 +238,12 @@ def test_two_versions_of_the_plan_side_by_side(client: TestClient, project: int)
         "scorer entropy: off -> weight 2",
     ]
     assert client.get(f"{url}/diff?old=0&new=9").status_code == 404
+
+
+def test_a_plan_in_extra_params_arrives_with_setup(client: TestClient, rooms: House, project: int) -> None:
+    body = {**payload("setup"), "project": KEY, "extra_params": '{"batch": 33}'}
+    assert client.post("/setup", json=body).json()["model_version"] == "nextlabel-1-abcd"
+    until(lambda: client.get(f"/api/projects/{project}/plan").json()["number"] == 1)
+    plan = client.get(f"/api/projects/{project}/plan").json()
+    assert (plan["body"]["batch"], plan["author"]) == (33, "Label Studio extra_params")
+    until(lambda: wishes(rooms, project) == {"rank": "plan 1"})
