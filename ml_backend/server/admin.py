@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, HTTPException, Path, Query, Request
@@ -27,7 +27,7 @@ from ml_backend.loop.plan import (
     restore_plan,
     save_plan,
 )
-from ml_backend.server.auth import author, require_basic
+from ml_backend.server.access import author, require_access, signature
 from ml_backend.server.views import (
     BalanceView,
     CycleView,
@@ -58,6 +58,7 @@ REFUSALS: dict[int | str, dict[str, Any]] = {
     status: {"model": Refusal, "description": why}
     for status, why in {
         401: "The credentials are missing or wrong.",
+        403: "The caller may look and change nothing, or another site asks in its name.",
         404: "There is no such project or item.",
         409: "The state of the project does not allow it.",
         422: "A value is wrong; the sentence names it.",
@@ -65,7 +66,7 @@ REFUSALS: dict[int | str, dict[str, Any]] = {
         503: "The ledger or Redis does not answer.",
     }.items()
 }
-router = APIRouter(prefix="/api", dependencies=[Depends(require_basic)], responses=REFUSALS)
+router = APIRouter(prefix="/api", dependencies=[Depends(require_access)], responses=REFUSALS)
 
 
 def _house(request: Request) -> House:
@@ -79,9 +80,15 @@ def _session(request: Request) -> Iterator[Session]:
         yield session
 
 
+def _signs(request: Request) -> Callable[[str | None], str]:
+    """Gives the name that a change carries, where its body may name someone."""
+    return lambda named: signature(request, named)
+
+
 RoomsOf = Annotated[House, Depends(_house)]
 Open = Annotated[Session, Depends(_session, scope="function")]
 Author = Annotated[str, Depends(author)]
+Signs = Annotated[Callable[[str | None], str], Depends(_signs)]
 ProjectId = Annotated[int, Path(ge=1, lt=2**31, description="The ledger's number of the project, not Label Studio's.")]
 TaskId = Annotated[int, Path(ge=1, lt=2**63, description="Label Studio's number of the task.")]
 Limit = Annotated[int, Query(ge=1, le=1000)]
@@ -245,23 +252,23 @@ def history(session: Open, project: Known) -> list[PlanView]:
 
 
 @router.patch("/projects/{project_id}/plan")
-def change(rooms: RoomsOf, project: Known, body: PlanChange, caller: Author) -> PlanChanged:
+def change(rooms: RoomsOf, project: Known, body: PlanChange, signs: Signs) -> PlanChanged:
     """Replaces top-level fields; the queue re-ranks in seconds, and trains only where the learner changed."""
 
     def save(session: Session, old: Plan) -> PlanVersion:
         plan = changed_plan(old, body.changes)
         check_for_project(session, project.id, plan)
-        return save_plan(session, project.id, plan, author=body.author or caller, note=body.note)
+        return save_plan(session, project.id, plan, author=signs(body.author), note=body.note)
 
     return _switch(rooms, project.id, save)
 
 
 @router.post("/projects/{project_id}/plan/restore")
-def restore(rooms: RoomsOf, project: Known, body: PlanRestore, caller: Author) -> PlanChanged:
+def restore(rooms: RoomsOf, project: Known, body: PlanRestore, signs: Signs) -> PlanChanged:
     """Puts an older plan in force again, as a new version."""
 
     def save(session: Session, _old: Plan) -> PlanVersion:
-        return restore_plan(session, project.id, body.number, author=body.author or caller)
+        return restore_plan(session, project.id, body.number, author=signs(body.author))
 
     return _switch(rooms, project.id, save)
 
@@ -297,10 +304,10 @@ def train(rooms: RoomsOf, project: Known, caller: Author) -> TrainRequested:
 
 
 @router.post("/projects/{project_id}/rollback")
-def rollback(request: Request, rooms: RoomsOf, project: Known, body: Rollback, caller: Author) -> RolledBack:
+def rollback(request: Request, rooms: RoomsOf, project: Known, body: Rollback, signs: Signs) -> RolledBack:
     """Makes an earlier published version live again, with one PATCH in Label Studio."""
     try:
-        publish.rollback(rooms, project.id, body.model_version, author=body.author or caller)
+        publish.rollback(rooms, project.id, body.model_version, author=signs(body.author))
     except publish.PublishError as error:
         raise HTTPException(409, str(error)) from None
     except StudioError as error:

@@ -1,12 +1,10 @@
-"""Who may ask: Basic authentication where BASIC_AUTH_USER and BASIC_AUTH_PASS are set, the webhook's secret header."""
+"""What Label Studio sends: Basic credentials (BASIC_AUTH_USER and BASIC_AUTH_PASS), and a webhook with its secret."""
 
 from __future__ import annotations
 
 import base64
 import binascii
 import hmac
-
-from fastapi import HTTPException, Request
 
 from ml_backend.settings import Settings
 
@@ -53,19 +51,10 @@ def secret_matches(given: str | None, wanted: str) -> bool:
     return bool(given and wanted) and hmac.compare_digest((given or "").encode(), wanted.encode())
 
 
-def require_basic(request: Request) -> None:
-    """Dependency of the admin's routes."""
-    guard: Guard = request.app.state.guard
-    if not guard.admits(request.headers.get("authorization")):
-        raise HTTPException(401, REFUSAL, headers=CHALLENGE)
-
-
-def author(request: Request) -> str:
-    """Whose name a change carries: the header's, else the Basic user's, else 'api'."""
-    named = request.headers.get(AUTHOR_HEADER, "").strip()
-    given = _basic(request.headers.get("authorization"))
-    user = given.partition(b":")[0].decode("utf-8", "replace") if given else ""
-    return (named or user or "api")[:256]
+def basic_user(authorization: str | None) -> str:
+    """The user that a Basic header names, '' where there is none."""
+    given = _basic(authorization)
+    return given.partition(b":")[0].decode("utf-8", "replace") if given else ""
 
 
 def _basic(authorization: str | None) -> bytes | None:

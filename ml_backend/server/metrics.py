@@ -49,7 +49,8 @@ class Measured:
         try:
             await self._app(scope, receive, noted)
         finally:
-            self._timers[route].observe(time.perf_counter() - started)
+            if not scope["path"].endswith("/events"):  # a stream lasts as long as its page is open
+                self._timers[route].observe(time.perf_counter() - started)
             requests.labels(route, status).inc()
 
 

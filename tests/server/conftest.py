@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import io
 import json
+import re
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -22,6 +23,7 @@ from ml_backend.loop.house import House
 from ml_backend.loop.learning import make_learner, model_key
 from ml_backend.loop.plan import Plan
 from ml_backend.loop.publish import ranking_key
+from ml_backend.server import accounts
 from ml_backend.server.app import create_app
 from ml_backend.server.auth import SECRET_HEADER
 from ml_backend.settings import Settings
@@ -189,3 +191,38 @@ def project(rooms: House) -> int:
 @pytest.fixture
 def secret() -> dict[str, str]:
     return {SECRET_HEADER: SECRET}
+
+
+PASSWORD = "correct horse 7"
+
+
+def token_in(page: str) -> str:
+    """The CSRF token of the forms of a page."""
+    found = re.search(r'name="csrf" value="([^"]+)"', page)
+    assert found is not None, page[:2000]
+    return found.group(1)
+
+
+class People:
+    """ada is an admin, bob a viewer; both have PASSWORD."""
+
+    def log_in(self, client: TestClient, name: str) -> str:
+        """Leaves the session's cookie in the client and returns the session's CSRF token."""
+        client.cookies.clear()
+        answer = client.post("/login", data={"name": name, "password": PASSWORD, "next": "/people"})
+        assert answer.status_code == 200, answer.text
+        return token_in(answer.text)
+
+
+@pytest.fixture(autouse=True)
+def cheap_passwords(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A hash carries its cost, so that cheap ones are checked as cheaply; test_accounts has the real cost."""
+    monkeypatch.setattr("ml_backend.server.passwords.COST", 4)
+
+
+@pytest.fixture
+def people(rooms: House) -> People:
+    with rooms.ledger.session() as session:
+        accounts.add_user(session, "ada", PASSWORD, "admin", author="test")
+        accounts.add_user(session, "bob", PASSWORD, "viewer", author="test")
+    return People()

@@ -13,6 +13,7 @@ from ml_backend.server.app import create_app
 from ml_backend.settings import Settings
 from ml_backend.store.ledger import note_problem
 from ml_backend.store.tables import Change, Item
+from plugins.registry import GROUPS
 from tests.server.conftest import KEY, add_project, add_ranking
 from tests.server.test_webhook import wishes
 
@@ -175,7 +176,7 @@ def test_plugins_come_with_their_schema(client: TestClient) -> None:
     assert entropy["needs"] == ["probabilities"]
     assert entropy["settings"]["type"] == "object"
     assert entropy["package"] == "nextlabel"
-    assert {kind for kind, _ in found} == {"scorer", "selector", "learner"}
+    assert {kind for kind, _ in found} == set(GROUPS)
 
 
 def test_openapi_names_every_route(client: TestClient) -> None:
