@@ -1,4 +1,4 @@
-"""Where ResNet-18's published weights are: a named file, torch's cache, or the network. Never imports torch."""
+"""Where published weights are: a named file, torch's cache, or the network. Never imports torch."""
 
 from __future__ import annotations
 
@@ -20,11 +20,11 @@ class WeightsError(RuntimeError):
     """The published weights cannot be had; the message is one sentence with the remedy."""
 
 
-def cached() -> Path:
-    """Where torch.hub keeps the file (TORCH_HOME, else XDG_CACHE_HOME/torch), whether it exists or not."""
+def cached(url: str = URL) -> Path:
+    """Where torch.hub keeps the file of a URL (TORCH_HOME, else XDG_CACHE_HOME/torch), whether it exists or not."""
     cache = os.environ.get("XDG_CACHE_HOME") or str(Path.home() / ".cache")
     home = os.environ.get("TORCH_HOME") or str(Path(cache) / "torch")
-    return Path(home).expanduser() / "hub" / "checkpoints" / URL.rsplit("/", 1)[1]
+    return Path(home).expanduser() / "hub" / "checkpoints" / url.rsplit("/", 1)[1]
 
 
 def named(path: str) -> Path:
@@ -35,13 +35,20 @@ def named(path: str) -> Path:
     return file
 
 
-def fetch(url: str | None = None, target: Path | None = None, *, total_seconds: float = TOTAL_SECONDS) -> Path:
-    """Downloads into torch's cache, checks the hash that the file name states, moves it into place.
+def fetch(
+    url: str | None = None,
+    target: Path | None = None,
+    *,
+    total_seconds: float = TOTAL_SECONDS,
+    what: str = "ResNet-18 weights",
+    hashed: bool = True,
+) -> Path:
+    """Downloads into torch's cache, checks the hash that the file name states (`hashed`), moves it into place.
 
     Fails within 5 s where nothing answers. WeightsError says why.
     """
-    url, target = url or URL, target or cached()
-    wanted = url.rsplit("-", 1)[1].split(".")[0]
+    url, target = url or URL, target or cached(url or URL)
+    wanted = url.rsplit("-", 1)[1].split(".")[0] if hashed else ""
     digest = hashlib.sha256()
     part = target.with_name(f"{target.name}.{uuid.uuid4().hex}.part")
     deadline = time.monotonic() + total_seconds
@@ -59,7 +66,7 @@ def fetch(url: str | None = None, target: Path | None = None, *, total_seconds: 
     except (OSError, urllib.error.URLError) as error:
         cause = getattr(error, "reason", error)
         raise WeightsError(
-            f"ResNet-18 weights could not be fetched from {url} ({cause}); name a local file in `weights`."
+            f"{what} could not be fetched from {url} ({cause}); name a local file in `weights`."
         ) from error
     finally:
         part.unlink(missing_ok=True)
