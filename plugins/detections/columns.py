@@ -56,13 +56,13 @@ def check_items(who: str, name: str, item: Array, n: int) -> None:
         )
     if len(item) and (item.min() < 0 or item.max() >= n):
         worst = item.min() if item.min() < 0 else item.max()
-        raise PluginError(f"Scorer '{who}' got {name} {worst} in a pool of {n}; give positions from 0 to {n - 1}.")
+        raise PluginError(f"Scorer '{who}' got {name} {worst} for {n} images; give positions from 0 to {n - 1}.")
 
 
-def check_rows(who: str, name: str, column: Array, k: int, width: tuple[int, ...] = ()) -> None:
-    """PluginError unless a column has one row of `width` for each of k boxes."""
+def check_rows(who: str, name: str, column: Array, k: int, width: tuple[int, ...] = (), of: str = "boxes") -> None:
+    """PluginError unless a column has one row of `width` for each of k boxes, or of what `of` says."""
     if column.shape != (k, *width):
-        raise PluginError(f"Scorer '{who}' got {name} of shape {column.shape}; {k} boxes need {(k, *width)}.")
+        raise PluginError(f"Scorer '{who}' got {name} of shape {column.shape}; {k} {of} need {(k, *width)}.")
 
 
 def check_finite(who: str, name: str, column: FloatArray) -> None:

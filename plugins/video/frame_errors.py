@@ -27,7 +27,8 @@ class FrameErrors:
     missed: (M,) the same that a candidate is a missed object. links: (P, 2) boxes of one object, earlier and later.
     linked, neighbours: (K,) neighbour frames with a counterpart, and all there are. candidate_frame (M,), candidate_box
     (M, 4), candidate_label (M,); sources (S, 2): candidate and a box it comes from. judged: (K,) boxes that count, i.e.
-    shown and not left out. calibration: what calibrated mode used, to be used again.
+    shown and not left out. by_score: (F,) frames judged by score alone. calibration: what calibrated mode used, to be
+    used again.
     """
 
     mode: Mode
@@ -44,6 +45,7 @@ class FrameErrors:
     candidate_label: IntArray
     sources: IntArray
     judged: NDArray[np.bool_]
+    by_score: NDArray[np.bool_]
     calibration: Calibration | None
     notes: tuple[str, ...]
 
@@ -64,6 +66,7 @@ def as_given(
     mode: Mode,
     counts: tuple[FloatArray, FloatArray],
     labels: tuple[FloatArray, FloatArray],
+    by_score: NDArray[np.bool_],
     calibration: Calibration | None,
     notes: tuple[str, ...],
 ) -> FrameErrors:
@@ -72,6 +75,8 @@ def as_given(
     f, k = len(clip.run), len(detections)
     per_frame = np.zeros((2, f))
     per_frame[:, clip.frame_rows] = counts
+    alone = np.zeros(f, dtype=bool)
+    alone[clip.frame_rows] = by_score
     wrong = np.full(k, np.nan)
     wrong[clip.box_rows] = labels[0]
     linked, there = np.zeros((2, k), dtype=np.int64)
@@ -95,6 +100,7 @@ def as_given(
         candidate_label=candidates.label,
         sources=np.stack([candidates.candidate, clip.box_rows[candidates.source]], axis=1),
         judged=judged,
+        by_score=alone,
         calibration=calibration,
         notes=notes,
     )

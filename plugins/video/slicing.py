@@ -85,4 +85,5 @@ def part_of(errors: FrameErrors, frames: slice, boxes: slice) -> FrameErrors:
         candidate_label=errors.candidate_label[mine],
         sources=np.stack([renumbered[errors.sources[kept, 0]], source[kept]], axis=1),
         judged=errors.judged[boxes],
+        by_score=errors.by_score[frames],
     )

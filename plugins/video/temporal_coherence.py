@@ -93,7 +93,7 @@ def _thesis(
     wrong, missed = labels
     f = len(found.clip.run)
     counts = totals(found.clip.frame, wrong, f), totals(found.candidates.frame, missed, f)
-    return as_given(detections, found, judged, "thesis", counts, (wrong, missed), None, ())
+    return as_given(detections, found, judged, "thesis", counts, (wrong, missed), np.zeros(f, dtype=bool), None, ())
 
 
 def _calibrated(
@@ -122,8 +122,9 @@ def _calibrated(
         "calibrated",
         (false, missed),
         (1 - beliefs.right, beliefs.miss),
+        beliefs.by_score,
         known,
-        _notes(video, beliefs.by_score),
+        by_scores_alone(video, beliefs.by_score),
     )
 
 
@@ -149,7 +150,8 @@ def _rows_of(tracked: FloatArray, clip: Clip, k: int) -> FloatArray:
     return np.asarray(tracked[clip.box_rows], dtype=np.float64)
 
 
-def _notes(video: IntArray, by_score: NDArray[np.bool_]) -> tuple[str, ...]:
+def by_scores_alone(video: IntArray, by_score: NDArray[np.bool_]) -> tuple[str, ...]:
+    """The note on (F,) frames that are judged by score alone. video: (F,) index of each frame's video."""
     if not by_score.any():
         return ()
     count, those, videos = int(by_score.sum()), len(np.unique(video[by_score])), len(np.unique(video))

@@ -145,7 +145,7 @@ def test_reasons_name_the_box_in_doubt() -> None:
 @pytest.mark.parametrize(
     ("column", "value", "fault"),
     [
-        ("detection_item", np.full(30, 7), "detection_item 7 in a pool of 7; give positions from 0 to 6"),
+        ("detection_item", np.full(30, 7), "detection_item 7 for 7 images; give positions from 0 to 6"),
         ("detection_item", np.full(30, 0.5), "give one position per box"),
         ("detection_score", np.full(30, 1.5), r"detection_score 1.5; give scores from 0 to 1"),
         ("detection_score", np.full(30, np.nan), "not finite in 30 of 30 rows"),
