@@ -14,6 +14,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from ml_backend.loop import steering_command
 from simulation.scenes_command import scenes
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, help="Label Studio's queue, most valuable item first.")
@@ -388,27 +389,6 @@ def rollback(
 
 
 @app.command()
-def why(
-    task: Annotated[int, typer.Argument(help="Number of a task in Label Studio.")], project: ProjectArgument = None
-) -> None:
-    """Why a task stands where it stands in the queue."""
-    from ml_backend.loop.house import house
-    from ml_backend.store.ledger import publication
-    from ml_backend.store.tables import PublishedItem
-
-    row = _project(project)
-    with house().ledger.session() as session:
-        live = publication(session, row.id, row.live_version)
-        item = session.get(PublishedItem, (live.id, task)) if live else None
-    if live is None or item is None:
-        raise ValueError(f"Task {task} is not in the published part of {row.live_version}.")
-    console.print(f"Rank {item.rank} of {live.total}: {item.reason}")
-    for name, part in item.detail.items():
-        stands = f"{part['value']:.4f}, percentile {part['percentile']:.3f}"
-        console.print(f"- {name} (weight {part['weight']:g}): {stands}: {part['reason']}")
-
-
-@app.command()
 def problems(project: ProjectArgument = None) -> None:
     """What is wrong with items or with the project, counted."""
     from sqlalchemy import select
@@ -561,6 +541,9 @@ def plan_schema() -> None:
     from ml_backend.loop.plan import Plan
 
     sys.stdout.write(json.dumps(Plan.model_json_schema(), indent=2) + "\n")
+
+
+steering_command.register(app, plan_app)
 
 
 if __name__ == "__main__":

@@ -117,10 +117,11 @@ def _all(kind: str, chosen: Mapping[str, Any]) -> dict[str, Any]:
 
 def diff_versions(session: Session, project_id: int, old: int, new: int) -> list[Difference]:
     """Between two saved versions; 0 is the default plan. Raises PlanError where there is none of that number."""
-    return plan_differences(_version(session, project_id, old), _version(session, project_id, new))
+    return plan_differences(plan_version(session, project_id, old), plan_version(session, project_id, new))
 
 
-def _version(session: Session, project_id: int, number: int) -> Plan:
+def plan_version(session: Session, project_id: int, number: int) -> Plan:
+    """A saved version by number; 0 is the default. Raises PlanError where there is none."""
     if number == 0:
         return Plan()
     query = select(PlanVersion.body).where(PlanVersion.project_id == project_id, PlanVersion.number == number)

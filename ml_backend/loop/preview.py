@@ -30,7 +30,7 @@ TRAINS = "This plan trains another learner, so its queue can be told only after 
 UNTRAINED = "There is no training yet that a ranking could stand on; the first labels bring one."
 
 
-class PreviewError(Exception):
+class PreviewError(ValueError):
     """This plan cannot be previewed; the message is one sentence with the reason."""
 
 

@@ -152,6 +152,7 @@ def test_bad_extra_params_are_a_named_problem_and_change_nothing(rooms: House, p
     assert open_problems(rooms) == []
 
 
+@settings(max_examples=40)
 @given(
     params=st.recursive(
         st.none() | st.booleans() | st.integers() | st.text(), lambda x: st.lists(x) | st.dictionaries(st.text(), x)
