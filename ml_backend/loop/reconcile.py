@@ -96,8 +96,6 @@ def _still_ranked(house: House, project_id: int, model_version: str) -> int:
     if arrays is None:
         return 0
     with house.ledger.session() as session:
-        query = select(Item.task_id).where(
-            Item.project_id == project_id, Item.content.is_not(None), served(project_id)
-        )
+        query = select(Item.task_id).where(Item.project_id == project_id, Item.content.is_not(None), served(project_id))
         waiting = set(session.scalars(query.where(Item.status.in_(("unlabeled", "skipped")))))
     return len(waiting.intersection(arrays["task_id"].tolist()))
