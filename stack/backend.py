@@ -12,6 +12,8 @@ import psutil
 import redis
 from rq import Worker
 
+from ml_backend.server.first_start import first_link as make_first_link
+from ml_backend.settings import Settings
 from stack.home import Home, StackError
 from stack.leftovers import family
 from stack.processes import Service, python_path
@@ -82,6 +84,11 @@ def connect(home: Home, redis_url: str, project: int) -> str:
     if done.returncode:
         raise StackError(f"The project could not be connected:\n{(done.stderr or done.stdout).strip()}")
     return done.stdout
+
+
+def first_link(home: Home) -> str | None:
+    """Where the first admin makes an account, None once there is one; the link that the server logged is void then."""
+    return make_first_link(Settings(_env_file=None, model_dir=home.backend, public_url=home.state.backend_url))
 
 
 def project(home: Home, number: int) -> dict[str, Any]:

@@ -157,11 +157,14 @@ def _accuracy(cycle: dict[str, object]) -> str:
 
 def _greet(home: Home, project: int, console: Console) -> None:
     state = home.state
+    link = backend.first_link(home)
+    page = f"{link}   (makes you its admin; works once)" if link else state.backend_url
     console.print(
         f"""
 Label Studio   {state.studio_url}/projects/{project}
 Login          {state.email} / {state.password}
-NextLabel      {state.backend_url}   (user {state.basic_user}, password {state.basic_password})
+NextLabel      {page}
+REST           {state.backend_url}/api   (user {state.basic_user}, password {state.basic_password})
 
 Log in to Label Studio and press "Label All Tasks": each digit it serves is the one that teaches the model most.
 After every few labels the model trains and the queue re-orders itself; the NextLabel page shows what it learned.

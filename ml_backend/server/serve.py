@@ -6,6 +6,7 @@ import os
 import shutil
 import signal
 import socket
+import sys
 from functools import partial
 from pathlib import Path
 
@@ -21,12 +22,15 @@ METRICS = "PROMETHEUS_MULTIPROC_DIR"  # prometheus_client reads it when it is im
 def serve(settings: Settings) -> None:
     """Serves until SIGTERM or SIGINT. Ends with one sentence where the port is taken or the settings are wrong."""
     from ml_backend.server.auth import AuthError, Guard
+    from ml_backend.server.first_start import first_link, greeting
 
     try:
         Guard(settings)
         listening = listen(settings.host, settings.port)
     except (AuthError, OSError) as error:
         raise SystemExit(str(error)) from None
+    if (address := first_link(settings)) is not None:
+        sys.stderr.write(greeting(address) + "\n")
     if settings.workers > 1:
         os.environ[METRICS] = str(fresh_folder(settings.model_dir.absolute() / "metrics"))
     config = uvicorn.Config(
