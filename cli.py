@@ -15,6 +15,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from ml_backend.loop import steering_command
+from ml_backend.server.commands import add_commands
 from simulation.scenes_command import scenes
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, help="Label Studio's queue, most valuable item first.")
@@ -22,6 +23,7 @@ plan_app = typer.Typer(no_args_is_help=True, help="Show and switch which plugins
 app.add_typer(plan_app, name="plan")
 plugins_app = typer.Typer(invoke_without_command=True, help="List the installed plugins, start a new one, write docs.")
 app.add_typer(plugins_app, name="plugins")
+add_commands(app)
 console = Console()
 errors = Console(stderr=True)
 
