@@ -22,6 +22,7 @@ from ml_backend.loop.plan import Plan, PlanError, read_plan
 from ml_backend.loop.pool import Pool
 from ml_backend.loop.publish import PublishError, publish
 from ml_backend.loop.ranking import Ranking, RankingError, rank
+from ml_backend.loop.reasons import tell_reasons
 from ml_backend.loop.reference import measure_savings
 from ml_backend.loop.responses import collect
 from ml_backend.loop.sync import ProjectGoneError, Synced, UnusableProjectError, sync
@@ -124,6 +125,7 @@ def _run(turn: Turn, project_id: int, kind: str) -> None:
     with turn.phase("publish"):
         version = publish(turn.house, turn.studio, turn.cycle, ranking, pool.task_id, learned, synced.config, turn.plan)
     _close(turn, project_id, pool, learned, ranking, version)
+    tell_reasons(turn.house, turn.studio, project_id)
     _compare(turn, project_id, pool, learned)
 
 

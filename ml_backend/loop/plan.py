@@ -131,6 +131,11 @@ class Plan(_Part):
         "drawn. Lower shows more, right and wrong.",
     )
     show_predictions: bool = Field(True, description="Annotators see the model's answer. It is quick, and it anchors.")
+    show_reasons: bool = Field(
+        False,
+        description="Annotators read in a sentence why the model looks at a task; the labeling config needs "
+        '<Header value="$nextlabel_why"/>. Nothing tells items of the control arm from the others.',
+    )
     seed: int = Field(0, ge=0, lt=2**31, description="Drives every random choice.")
 
     @field_validator("scorers")

@@ -13,6 +13,7 @@ from ml_backend.loop.overrides import served
 from ml_backend.loop.plan import read_plan
 from ml_backend.loop.policy import Decision, Standing, decide
 from ml_backend.loop.publish import PublishError, ranking_key
+from ml_backend.loop.reasons import tell_reasons
 from ml_backend.loop.responses import collect
 from ml_backend.loop.sync import ProjectGoneError, UnusableProjectError, sync
 from ml_backend.loop.upkeep import extend, prune, reassert
@@ -40,6 +41,7 @@ def reconcile(house: House, project_id: int) -> Decision:
             sync(house, studio, project_id)
             collect(house, project_id)
             prune(house, project_id, studio)
+            tell_reasons(house, studio, project_id)
     except (ProjectGoneError, UnusableProjectError, StudioError, PublishError, ConfigError) as error:
         log.warning("reconcile_stopped", project=project_id, error=str(error))
         with house.ledger.session() as session:
