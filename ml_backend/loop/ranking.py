@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -82,7 +83,7 @@ class Ranking:
         return leading.scores.reason(item)
 
     def detail(self, rank: int) -> dict[str, Any]:
-        """Each scorer's value, percentile, weight and sentence for the item at a rank."""
+        """Each scorer's value, percentile, weight and sentence for the item at a rank, and what it draws over it."""
         item = int(self.order[rank])
         return {
             column.name: {
@@ -90,9 +91,23 @@ class Ranking:
                 "percentile": float(column.percentiles[item]),
                 "weight": column.weight,
                 "reason": column.scores.reason(item),
+                **_drawing(column, item),
             }
             for column in self.columns
         }
+
+
+def _drawing(column: Column, item: int) -> dict[str, Any]:
+    """Under 'drawing', what a page draws over an item; a plugin that cannot costs the drawing, never the cycle."""
+    if column.scores.drawing is None:
+        return {}
+    try:
+        return {"drawing": json.loads(json.dumps(column.scores.drawing(item), allow_nan=False))}
+    except Exception as error:
+        if _job_ended(error):
+            raise
+        log.warning("plugin_drawing_failed", plugin=column.name, item=item, error=str(error))
+        return {}
 
 
 def control_reason(propensity: float) -> str:

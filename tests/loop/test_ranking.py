@@ -282,3 +282,24 @@ def test_a_trace_is_seen_at_any_log_level() -> None:
     assert Settings(trace=True, log_level="ERROR").log_level == "INFO"
     assert Settings(trace=True, log_level="DEBUG").log_level == "DEBUG"
     assert Settings(log_level="ERROR").log_level == "ERROR"
+
+
+class _Draws(_Mute):
+    name = "draws"
+
+    def score(self, evidence: Evidence) -> Scores:
+        def drawing(item: int) -> dict[str, object]:
+            if item % 2:
+                raise KeyError(item)
+            return {"boxes": [item]}
+
+        return Scores(np.zeros(len(evidence)), str, drawing=drawing)
+
+
+def test_what_a_plugin_draws_is_kept_and_what_it_cannot_is_left_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    real = registry.plugin_class
+    monkeypatch.setattr(registry, "plugin_class", lambda kind, name: _Draws if name == "draws" else real(kind, name))
+    ranking = rank(evidence(20), changed_plan(SCORED, {"scorers": [{"name": "draws"}]}), labels=36)
+    for place, item in enumerate(ranking.order.tolist()):
+        drawn = ranking.detail(place)["draws"]
+        assert drawn.get("drawing") == (None if item % 2 else {"boxes": [item]})
