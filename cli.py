@@ -110,16 +110,27 @@ def run() -> None:
 
 @app.command()
 def demo(
-    labels: Annotated[int, typer.Option(min=20, max=5000, help="Labels to give on each of the two projects.")] = 200,
-    seed: Annotated[int, typer.Option(help="Draws the first labels.")] = 0,
+    labels: Annotated[
+        int | None, typer.Option(min=20, max=5000, help="Labels to give: 200 on each of two projects; 60 with --video.")
+    ] = None,
+    seed: Annotated[int, typer.Option(min=0, help="Draws the first labels, or the scenes.")] = 0,
+    video: Annotated[
+        bool,
+        typer.Option("--video", help="Road scenes: boxes on frames of videos, and the frames that look wrong first."),
+    ] = False,
     output: Annotated[Path, typer.Option(help="Where the curves are saved (PNG; numbers beside it as JSON).")] = Path(
         "demo.png"
     ),
 ) -> None:
     """Labels like an annotator, once in our order and once at random, and draws both learning curves."""
+    if video:
+        from simulation.demo_video import run_video_demo
+
+        run_video_demo(labels=labels or 60, seed=seed, output=output, console=console)
+        return
     from simulation.demo import run_demo
 
-    run_demo(labels=labels, seed=seed, output=output, console=console)
+    run_demo(labels=labels or 200, seed=seed, output=output, console=console)
 
 
 @app.command()

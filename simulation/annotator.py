@@ -7,19 +7,17 @@ from dataclasses import dataclass
 from typing import Any
 
 from ml_backend.studio.client import Studio
-from ml_backend.studio.labels import ImageClassification
 
 Task = dict[str, Any]
 
 
 @dataclass(frozen=True)
 class Annotator:
-    """Labels one project as the token's user; `truth(task)` is the answer of a task."""
+    """Labels one project as the token's user; `answer(task)` is the `result` of its annotation of a task."""
 
     studio: Studio
     project: int
-    config: ImageClassification
-    truth: Callable[[Task], str]
+    answer: Callable[[Task], list[dict[str, Any]]]
 
     def label(self, count: int, progress: Callable[[], object] | None = None) -> int:
         """Asks for the next task and submits, `count` times or until the queue is empty; returns how many it did."""
@@ -27,13 +25,7 @@ class Annotator:
             task = self.studio.next_task(self.project)
             if task is None:
                 return done
-            choice = {
-                "from_name": self.config.from_name,
-                "to_name": self.config.to_name,
-                "type": "choices",
-                "value": {"choices": [self.truth(task)]},
-            }
-            self.studio.annotate(int(task["id"]), [choice], lead_time=1.0)
+            self.studio.annotate(int(task["id"]), self.answer(task), lead_time=1.0)
             if progress is not None:
                 progress()
         return count

@@ -71,7 +71,7 @@ def run_demo(
 ) -> dict[str, list[Point]]:
     """Labels two fresh projects in parallel, draws their curves and says what the order saved. Returns the curves."""
     rooms = rooms or house()
-    studio = _studio(rooms)
+    studio = open_studio(rooms)
     files, answers, test = _split(rooms, seed)
     policy = Policy(new_labels=STEP, minutes=10_080)
     random_plan = Plan(scorers=(ChosenScorer(name="random"),), cold_start=None, policy=policy, seed=seed)
@@ -101,7 +101,8 @@ def run_demo(
     return curves
 
 
-def _studio(rooms: House) -> Studio:
+def open_studio(rooms: House) -> Studio:
+    """The Label Studio of this installation, with a worker at hand. Raises DemoError."""
     config = rooms.settings
     if not config.label_studio_url or not config.label_studio_api_key:
         raise DemoError(
@@ -151,12 +152,12 @@ def _label(
 ) -> None:
     """Labels in steps; after each the loop's own webhook, policy and worker make the next queue."""
     own = House(rooms.settings)
-    studio = _studio(own)
-    annotator = Annotator(studio, arm.studio_project, digits.CONFIG, lambda task: answers[digits.name_of(task)])
+    studio = open_studio(own)
+    annotator = Annotator(studio, arm.studio_project, lambda task: digits.choice(answers[digits.name_of(task)]))
     done = 0
     while done < labels:
         done += annotator.label(min(STEP, labels - done), lambda: report(1))
-        cycle = _wait_for_cycle(own, arm, done)
+        cycle = wait_for_cycle(own, arm.project, done, PATIENCE)
         point = _measure(own, cycle, arm.plan, *test)
         if point is not None:
             arm.points.append(point)
@@ -190,20 +191,20 @@ def _draw(arms: list[Arm], path: Path, title: str) -> None:
     path.with_suffix(".json").write_text(json.dumps(numbers, indent=1) + "\n")
 
 
-def _wait_for_cycle(rooms: House, arm: Arm, labels: int) -> Cycle:
-    """The published cycle that learned from at least so many labels."""
-    deadline = time.monotonic() + PATIENCE
+def wait_for_cycle(rooms: House, project: int, labels: int, seconds: float) -> Cycle:
+    """The published cycle of a project (in the ledger) that learned from at least so many labels. Raises DemoError."""
+    deadline = time.monotonic() + seconds
     pause = threading.Event()
     while time.monotonic() < deadline:
         with rooms.ledger.session() as session:
-            query = select(Cycle).where(Cycle.project_id == arm.project, Cycle.labels >= labels)
+            query = select(Cycle).where(Cycle.project_id == project, Cycle.labels >= labels)
             cycle = session.scalar(query.where(Cycle.status == "published").order_by(Cycle.number.desc()).limit(1))
         if cycle is not None:
             return cycle
         pause.wait(POLL)
     raise DemoError(
-        f"'{arm.name}' was not re-ranked within {PATIENCE:.0f} s after {labels} labels; "
-        f"`nextlabel doctor {arm.studio_project}` says why."
+        f"Project {project} was not re-ranked within {seconds:.0f} s after {labels} labels; "
+        "`nextlabel doctor` says why."
     )
 
 

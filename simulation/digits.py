@@ -131,7 +131,12 @@ def label_at_random(studio: Studio, project: int, count: int = FIRST_LABELS, see
     random.Random(seed).shuffle(order)
     chosen = order[: max(0, count - labeled)]
     for name in chosen:
-        choice = {"from_name": CONFIG.from_name, "to_name": CONFIG.to_name, "type": "choices"}
-        result = [{**choice, "value": {"choices": [truth[name]]}}]
+        result = choice(truth[name])
         studio.annotate(int(tasks[name]["id"]), result, lead_time=1.0)
     return len(chosen)
+
+
+def choice(answer: str) -> list[dict[str, Any]]:
+    """The `result` of an annotation that gives this answer."""
+    about = {"from_name": CONFIG.from_name, "to_name": CONFIG.to_name, "type": "choices"}
+    return [{**about, "value": {"choices": [answer]}}]

@@ -153,7 +153,7 @@ class Loop:
         with self.house.ledger.session() as session:
             return session.query(Cycle).filter_by(project_id=self.project).order_by(Cycle.number.desc()).first()
 
-    def published_since(self, number: int) -> Cycle:
+    def published_since(self, number: int, seconds: float = 60.0) -> Cycle:
         """The first cycle after `number` that is published."""
 
         def done() -> Cycle | None:
@@ -161,7 +161,7 @@ class Loop:
             return cycle if cycle is not None and cycle.number > number and cycle.status == "published" else None
 
         try:
-            return until(done, what=f"a cycle after {number}")  # type: ignore[no-any-return]  # until is untyped
+            return until(done, seconds, f"a cycle after {number}")  # type: ignore[no-any-return]  # until is untyped
         except AssertionError as error:
             raise AssertionError(f"{error}\n{self.tail()}") from error
 
