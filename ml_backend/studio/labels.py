@@ -33,7 +33,8 @@ class Reading:
 
     'labeled' means that someone answered; `label` is None where that answer is of no use, and `problem` says why.
     'skipped' means that everyone who saw it skipped it. lead_time: seconds. labeled_at: Label Studio's ISO moment.
-    regions: where boxes are drawn, those of the answer. video, frame: of a task that shows a frame.
+    regions: where boxes are drawn, those of the answer. video, frame: of a task that shows a frame. fps: of a whole
+    video, as Label Studio counts its frames.
     """
 
     status: Literal["unlabeled", "labeled", "skipped"]
@@ -47,6 +48,7 @@ class Reading:
     regions: list[Json] | None = None
     video: str | None = None
     frame: int | None = None
+    fps: float | None = None
 
 
 # the config
@@ -188,8 +190,8 @@ def read_task(task: Json, config: ImageClassification) -> Reading:
     return Reading("labeled", url, chosen.label, problem=problem or spoiled, **who(chosen.annotation))
 
 
-def image_url(task: Json, key: str) -> tuple[str | None, Problem | None]:
-    """What the task's data hold under the key of its image."""
+def image_url(task: Json, key: str, what: str = "image") -> tuple[str | None, Problem | None]:
+    """What the task's data hold under the key of its image; or of what else it shows."""
     data = task.get("data")
     value = data.get(key) if isinstance(data, dict) else None
     if isinstance(value, str) and value.strip():
@@ -197,7 +199,7 @@ def image_url(task: Json, key: str) -> tuple[str | None, Problem | None]:
     held = "nothing" if value is None or value == "" else f"a {type(value).__name__}"
     return None, (
         "missing_key",
-        f"Task {task.get('id')} holds {held} under '{key}'; put the image's URL there.",
+        f"Task {task.get('id')} holds {held} under '{key}'; put the {what}'s URL there.",
     )
 
 

@@ -61,6 +61,10 @@ def view(body: str) -> str:
         ),
         (TIMELINE + VIDEO, TimelineConfig("when", "vid", "clip", CLASSES, "$fps")),
         (
+            LABELS + VIDEO + TIMELINE + TRACKED,
+            TracksConfig("box", "vid", "clip", CLASSES, "$fps", TimelineConfig("when", "vid", "clip", CLASSES, "$fps")),
+        ),
+        (
             TIMELINE + VIDEO + '<Text name="t" value="$t"/><Labels name="l" toName="t"><Label value="x"/></Labels>',
             TimelineConfig("when", "vid", "clip", CLASSES, "$fps"),
         ),
@@ -99,7 +103,9 @@ def test_the_configs_we_ship_are_ones_we_read(name: str, expected: RegionsConfig
         (view(IMAGE + boxes() + '<EllipseLabels name="e" toName="img"/>'), "other_shape", '<EllipseLabels name="e">'),
         (view(IMAGE + '<Rectangle name="r" toName="img"/>'), "no_classes", '<Rectangle name="r">'),
         (view(IMAGE + boxes() + boxes().replace('"box"', '"two"')), "several_controls", '<RectangleLabels name="two">'),
-        (view(LABELS + VIDEO + TRACKED + TIMELINE), "several_controls", '<TimelineLabels name="when">'),
+        (view(LABELS + VIDEO + TRACKED + TIMELINE * 2), "several_controls", '<TimelineLabels name="when">'),
+        (view(LABELS + VIDEO + TRACKED + TIMELINE.replace('"vid"', '"x"')), "no_video", "points to 'x'"),
+        (view(IMAGE + boxes() + VIDEO + TIMELINE), "several_controls", '<TimelineLabels name="when">'),
         (view(IMAGE + IMAGE.replace("img", "other") + boxes()), "several_images", "'img', 'other'"),
         (view(TIMELINE + VIDEO + VIDEO.replace("vid", "other")), "several_videos", "'vid', 'other'"),
         (view(boxes()), "no_image", "points to 'img'"),

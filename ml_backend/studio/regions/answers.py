@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 
 from ml_backend.studio.labels import Json, Problem, Reading, age, image_url, submitted_annotations, who
 from ml_backend.studio.regions.boxes import boxes_of
@@ -29,7 +29,7 @@ def read_boxes_task(task: Json, config: BoxesConfig) -> Reading:
             return Reading("unlabeled", url, problem=problem, video=where[0], frame=where[1])
         said = who(annotations[-1])
         return Reading("skipped", url, problem=problem, video=where[0], frame=where[1], **said)
-    chosen, spoiled = _first_readable(sorted(submitted, key=_rank, reverse=True), config)
+    chosen, spoiled = first_readable(submitted, lambda each: boxes_of(each, config, *_drawn_on(each)))
     said = who(chosen or submitted[-1])
     problem = problem or spoiled
     if chosen is None:
@@ -67,12 +67,12 @@ def _rank(annotation: Json) -> tuple[bool, str, int]:
     return (annotation.get("ground_truth") is True, *age(annotation))
 
 
-def _first_readable(annotations: list[Json], config: BoxesConfig) -> tuple[Json | None, Problem | None]:
-    """The first that can be learned, and what is wrong with one before it."""
+def first_readable(annotations: Iterable[Json], read: Callable[[Json], object]) -> tuple[Json | None, Problem | None]:
+    """Ground truth, else the latest annotation that `read` takes without a RegionError; what is wrong with another."""
     spoiled: Problem | None = None
-    for annotation in annotations:
+    for annotation in sorted(annotations, key=_rank, reverse=True):
         try:
-            boxes_of(annotation, config, *_drawn_on(annotation))
+            read(annotation)
         except RegionError as error:
             spoiled = spoiled or (error.kind, str(error))
             continue

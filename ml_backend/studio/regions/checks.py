@@ -24,19 +24,29 @@ def check_regions_prediction(config: RegionsConfig, row: Json) -> None:
     who = _check_row(row)
     result = row["result"]
     for region in result:
-        _check_frame_of_region(config, region, who)
+        asked = _asked(config, region)
+        _check_frame_of_region(asked, region, who)
         name = f"The region '{region['id']}' of {who}"
         value = region["value"]
-        _check_label(config, value, name)
-        if isinstance(config, BoxesConfig):
+        _check_label(asked, value, name)
+        if isinstance(asked, BoxesConfig):
             _check_size(region, name)
             _check_place(value, name)
-        elif isinstance(config, TracksConfig):
+        elif isinstance(asked, TracksConfig):
             _check_track(value, name)
         else:
             _check_ranges(value, name)
     if repeated := [name for name, count in Counter(region["id"] for region in result).items() if count > 1]:
         raise ValueError(f"Several regions of {who} have the id '{repeated[0]}'; give each its own.")
+
+
+def _asked(config: RegionsConfig, region: object) -> RegionsConfig:
+    """What a region answers, where a config has tracks and a timeline."""
+    return (
+        config.asks(region.get("from_name"))
+        if isinstance(config, TracksConfig) and isinstance(region, dict)
+        else config
+    )
 
 
 def _check_row(row: Json) -> str:

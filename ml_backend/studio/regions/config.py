@@ -32,23 +32,6 @@ class BoxesConfig:
 
 
 @dataclass(frozen=True)
-class TracksConfig:
-    """Boxes of `classes` that move through the video in `data[data_key]`.
-
-    frame_rate: as the config has it, a number or "$key" of the task's data; see `frame_rate.frame_rate`.
-    """
-
-    kind: ClassVar[str] = "tracks"
-    region_type: ClassVar[str] = "videorectangle"
-    label_key: ClassVar[str] = "labels"
-    from_name: str
-    to_name: str
-    data_key: str
-    classes: tuple[str, ...]
-    frame_rate: str = EDITOR_FRAME_RATE
-
-
-@dataclass(frozen=True)
 class TimelineConfig:
     """Ranges of frames of `classes` in the video in `data[data_key]`; frame_rate as in TracksConfig."""
 
@@ -60,6 +43,29 @@ class TimelineConfig:
     data_key: str
     classes: tuple[str, ...]
     frame_rate: str = EDITOR_FRAME_RATE
+
+
+@dataclass(frozen=True)
+class TracksConfig:
+    """Boxes of `classes` that move through the video in `data[data_key]`.
+
+    frame_rate: as the config has it, a number or "$key" of the task's data; see `frame_rate.frame_rate`. timeline: the
+    <TimelineLabels> on the same video, if there is one; its ranges are no answer to the question about boxes.
+    """
+
+    kind: ClassVar[str] = "tracks"
+    region_type: ClassVar[str] = "videorectangle"
+    label_key: ClassVar[str] = "labels"
+    from_name: str
+    to_name: str
+    data_key: str
+    classes: tuple[str, ...]
+    frame_rate: str = EDITOR_FRAME_RATE
+    timeline: TimelineConfig | None = None
+
+    def asks(self, from_name: object) -> TracksConfig | TimelineConfig:
+        """The part of the config that regions with this from_name answer: this one unless the timeline is named."""
+        return self.timeline if self.timeline is not None and self.timeline.from_name == from_name else self
 
 
 VideoConfig = TracksConfig | TimelineConfig
@@ -75,7 +81,7 @@ def read_regions_config(label_config: str) -> RegionsConfig:
     """
     tags = list(parse(label_config).iter())
     _refuse_shapes(tags)
-    control = _one_control(tags)
+    control, timeline = _controls(tags)
     name = _name(control)
     if is_tag(control, "rectanglelabels"):
         to_name, data_key, _ = _object(tags, control, "Image")
@@ -83,7 +89,12 @@ def read_regions_config(label_config: str) -> RegionsConfig:
     to_name, data_key, frame_rate = _object(tags, control, "Video")
     if is_tag(control, "timelinelabels"):
         return TimelineConfig(name, to_name, data_key, _classes(control), frame_rate)
-    return TracksConfig(name, to_name, data_key, _classes(_labels_of(tags, control, to_name)), frame_rate)
+    classes = _classes(_labels_of(tags, control, to_name))
+    if timeline is None:
+        return TracksConfig(name, to_name, data_key, classes, frame_rate)
+    _object(tags, timeline, "Video")
+    ranges = TimelineConfig(_name(timeline), to_name, data_key, _classes(timeline), frame_rate)
+    return TracksConfig(name, to_name, data_key, classes, frame_rate, ranges)
 
 
 def _refuse_shapes(tags: list[Element]) -> None:
@@ -97,10 +108,15 @@ def _refuse_shapes(tags: list[Element]) -> None:
                 )
 
 
-def _one_control(tags: list[Element]) -> Element:
+def _controls(tags: list[Element]) -> tuple[Element, Element | None]:
+    """The tag that asks, and the <TimelineLabels> that may stand beside a <VideoRectangle>."""
     controls = [tag for tag in tags if any(is_tag(tag, control.lower()) for control in CONTROLS)]
     if len(controls) == 1:
-        return controls[0]
+        return controls[0], None
+    tracks = [tag for tag in controls if is_tag(tag, "videorectangle")]
+    ranges = [tag for tag in controls if is_tag(tag, "timelinelabels")]
+    if len(controls) == 2 and tracks and ranges:
+        return tracks[0], ranges[0]
     if controls:
         shown = " and ".join(f'<{tag.tag} name="{attribute(tag, "name")}">' for tag in controls)
         raise ConfigError("several_controls", f"The labeling config asks with {shown}; keep one of them.")
