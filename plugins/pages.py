@@ -23,7 +23,9 @@ CHOSEN = {
 RANKS = ("scorer", "selector")  # these ask about items; the others serve them
 TRACKERS = "Measured with its precision by `python -m benchmarks trackers`: see [Trackers](../trackers.md)."
 LOOP = "the loop itself"  # what every cycle knows without a learner
-KNOWN = {"task_id", "counts", "labels", "images", "labeled_images"}
+SEEN = ("video", "frame", "size", "path", "content", "images")  # of an image, without a learner
+KNOWN = {"task_id", "counts", "labels", *(f"{side}{name}" for side in ("", "labeled_") for name in SEEN)}
+KNOWN |= {"labeled_box_item", "labeled_box", "labeled_box_label"}
 
 
 def pages(package: str, rows: Sequence[Row]) -> dict[str, str]:
@@ -107,20 +109,22 @@ def _functions(cls: type[Plugin[Any]]) -> list[str]:
 def _needs(cls: type[Plugin[Any]]) -> str:
     if hasattr(cls, "pixels"):  # a tracker
         return "Detections, and the frames' pixels." if cls.pixels else "Detections alone."
-    if not cls.needs:
+    if not cls.needs and not cls.optional:
         return "Nothing beyond the task ids."
     lines = ["| column | what it is | who provides it |", "|---|---|---|"]
-    for column in sorted(cls.needs):
-        lines.append(f"| `{column}` | {_cell(COLUMNS[column])} | {_providers(column)} |")
+    for column in [*sorted(cls.needs), *sorted(cls.optional)]:
+        there = "; read where it is there" if column in cls.optional else ""
+        lines.append(f"| `{column}` | {_cell(COLUMNS[column])}{there} | {_providers(column)} |")
     return "\n".join(lines)
 
 
 def _providers(column: str) -> str:
     if column in KNOWN:
         return LOOP
-    if column == "truth":
+    if column.startswith("truth"):
         return "a simulation alone"
-    found = [one.name for one in available("learner").values() if column in getattr(one.cls, "provides", ())]
+    given = column.removeprefix("labeled_") if "detection" in column else column  # who sees the pool sees these too
+    found = [one.name for one in available("learner").values() if given in getattr(one.cls, "provides", ())]
     return f"the learners {', '.join(found)}" if found else "no installed learner"
 
 
@@ -172,7 +176,7 @@ def _use(kind: str, cls: type[Plugin[Any]]) -> str:
             f"While the model's accuracy is below {cls.harmful_below:.0%} it was measured to do worse than random "
             "order, and a cycle says so."
         )
-    if "truth" in cls.needs:
+    if any(column.startswith("truth") for column in cls.needs):
         said.append("It needs the truth, so it is of use in simulations alone.")
     return f"{' '.join(said)}\n\n```\n{CHOSEN[kind] % cls.name}\n```"
 

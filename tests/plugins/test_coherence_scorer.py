@@ -15,7 +15,6 @@ from plugins.contract import PluginError, Scores
 from plugins.evidence import Evidence
 from plugins.registry import make
 from plugins.video import flow_fields, flow_frames, footage
-from plugins.video import shots as shots_module
 from plugins.video.coherence_scorer import TemporalCoherence
 from plugins.video.detections import Detections, Frames
 from plugins.video.explanation import explain
@@ -297,29 +296,6 @@ def test_nothing_is_linked_across_a_cut_where_pixels_are_read(tmp_path: Path) ->
     blind = scored(still, mode="thesis", tracker="linear")
     assert blind.drawing is not None
     assert {one["frame"] for one in blind.drawing(5)["links"]} == {12, 13, 14, 16, 17, 18}
-
-
-def test_cuts_are_seen_and_motion_light_and_slides_are_none() -> None:
-    rng = np.random.default_rng(0)
-    scenes = [np.clip(rng.normal(mean, 25, (90, 160, 3)), 0, 255) for mean in ([60, 90, 200], [180, 160, 70])]
-    shown = [np.roll(scenes[t >= 6], 2 * t, axis=1) * (1 + 0.01 * t) for t in range(12)]
-    known = np.stack([shots_module.histograms(np.clip(one, 0, 255).astype(np.uint8)) for one in shown])
-    assert np.allclose(known.sum(axis=1), 1, atol=1e-5)
-    assert shots_module.shots(shots_module.changes(known)).tolist() == [0] * 6 + [1] * 6
-    fading = [scenes[0] * (1 - t / 11) + scenes[1] * t / 11 for t in range(12)]
-    known = np.stack([shots_module.histograms(one.astype(np.uint8)) for one in fading])
-    assert shots_module.shots(shots_module.changes(known)).tolist() == [0] * 12
-    assert shots_module.shots(np.empty(0)).tolist() == [0]
-
-
-def test_histograms_are_the_literal_ones() -> None:
-    image = np.random.default_rng(3).integers(0, 256, (64, 64, 3)).astype(np.uint8)
-    counts = np.zeros((2, 2, 3, 16))
-    for y in range(64):
-        for x in range(64):
-            for colour in range(3):
-                counts[y // 32, x // 32, colour, image[y, x, colour] // 16] += 1
-    assert np.allclose(shots_module.histograms(image), counts.ravel() / counts.sum())
 
 
 @pytest.mark.parametrize(
