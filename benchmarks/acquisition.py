@@ -19,7 +19,7 @@ import numpy as np
 import psutil
 from numpy.typing import NDArray
 
-from benchmarks import peers
+from benchmarks import box_evidence, peers
 from plugins.contract import Scorer
 from plugins.evidence import Column, Evidence
 from plugins.registry import available, make
@@ -27,8 +27,10 @@ from plugins.registry import available, make
 TITLE = "Acquisition: seconds and memory of every scorer and selector by pool size, beside peers"
 SIZES, CLASSES, WIDTH = (10_000, 100_000, 1_000_000), (10, 100), 512
 LABELED, BATCH, EPOCHS, PASSES = 200, 100, 20, 20
+FEW = 300  # items of the run before the first that counts
 LIMIT = 60.0  # seconds for one plugin at one size
 IMAGES_UP_TO = 10_000  # pool items with pictures
+BOXES_UP_TO = 100_000  # pool items with boxes, ten each
 BY_CLASS = {
     "probabilities",
     "expected_probabilities",
@@ -114,6 +116,8 @@ def made_up(n: int, classes: int, seed: int = 0) -> Evidence:
     if n <= IMAGES_UP_TO:
         columns["images"] = rng.integers(256, size=(n, 28, 28, 1), dtype=np.uint8)
         columns["labeled_images"] = rng.integers(256, size=(LABELED, 28, 28, 1), dtype=np.uint8)
+    if n <= BOXES_UP_TO:
+        columns |= box_evidence.columns(n, LABELED, classes, seed)
     return Evidence(columns, classes=tuple(f"class {c}" for c in range(classes)))
 
 
@@ -151,10 +155,11 @@ def _unable(kind: str, name: str, evidence: Evidence, n: int, past: list[tuple[i
     if cls is None:
         return f"cannot be loaded: {available(kind)[name].error}"
     lacking = sorted(column for column in cls.needs if not evidence.has(column))
-    if "truth" in lacking:
+    if any(column.startswith("truth") for column in lacking):
         return "needs the truth, which only a simulation has"
     if lacking:
-        return f"needs {lacking[0]}, measured up to {IMAGES_UP_TO} items"
+        most = IMAGES_UP_TO if "images" in lacking else BOXES_UP_TO
+        return f"needs {lacking[0]}, measured up to {most} items"
     if n > SIZES[0] and (not past or past[-1][0] * 10 < n):
         return "a smaller pool took too long"
     if past and past[-1][1] * 10 > 1.5 * LIMIT:
@@ -166,15 +171,18 @@ def _unable(kind: str, name: str, evidence: Evidence, n: int, past: list[tuple[i
 
 def _measured(kind: str, name: str, evidence: Evidence) -> dict[str, Any]:
     plugin = make(kind, name)
-    view = evidence.for_plugin(name, plugin.needs)
+    read = {*plugin.needs, *filter(evidence.has, plugin.optional)}
+    view = evidence.for_plugin(name, plugin.needs, plugin.optional)
     values = np.random.default_rng(1).random(len(evidence))
     first = Evidence(
         {
-            c: evidence.column(c)[: None if c.startswith(("label", "counts")) and c != "label_history" else 300]
-            for c in (*plugin.needs, "task_id", "counts")
+            c: evidence.column(c)[: None if c.startswith(("label", "counts")) and c != "label_history" else FEW]
+            if not c.startswith("detection")
+            else evidence.column(c)[: np.searchsorted(evidence.detection_item, FEW)]
+            for c in (*read, "task_id", "counts")
         },
         classes=evidence.classes,
-    ).for_plugin(name, plugin.needs)
+    ).for_plugin(name, plugin.needs, plugin.optional)
 
     def work(known: Evidence) -> None:
         if isinstance(plugin, Scorer):
@@ -188,7 +196,7 @@ def _measured(kind: str, name: str, evidence: Evidence) -> dict[str, Any]:
     Path("/proc/self/clear_refs").write_text("5", encoding="ascii")  # the peak starts here
     seconds = peers.best_of(lambda: work(view))
     over = max(0, _status("VmHWM") - before)
-    size = sum(evidence.column(column).nbytes for column in plugin.needs) or evidence.task_id.nbytes
+    size = sum(evidence.column(column).nbytes for column in read) or evidence.task_id.nbytes
     return {
         "seconds": seconds,
         "gib_per_s": round(size / 2**30 / seconds, 3),
