@@ -67,8 +67,9 @@ def shots(change: FloatArray) -> IntArray:
 def shots_of(film: Footage, frames: FrameSource, cache: Path | None) -> IntArray:
     """(F,) shot of every sorted frame within its video. Histograms are kept in `cache` by content of the frames."""
     found = np.zeros(len(film), dtype=np.int64)
-    for one, name in enumerate(film.names.tolist()):
-        mine = slice(*np.searchsorted(film.video, [one, one + 1]))
+    ends = np.cumsum(np.bincount(film.video, minlength=len(film.names)))
+    for one in np.flatnonzero(np.diff(ends, prepend=0) > 1).tolist():  # a lone image has no cut, and is not read
+        name, mine = film.names[one].item(), slice(ends[one - 1] if one else 0, ends[one])
         kept = FrameCache(video_folder(cache, "shots", KEY, name))
         found[mine] = shots(changes(_known(frames[name], film.number[mine], kept)))
     return found

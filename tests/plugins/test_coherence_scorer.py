@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ import numpy as np
 import pytest
 
 from plugins.calling import Door
+from plugins.conformance import suite
 from plugins.contract import PluginError, Scores
 from plugins.evidence import Evidence
 from plugins.registry import make
@@ -66,6 +68,11 @@ def truth_on(clip: Detections, labeled: Any) -> tuple[Any, Any, Any]:
     """Half of the boxes on these frames are objects."""
     rows = np.flatnonzero(np.isin(clip.frame, labeled))[::2]
     return clip.frame[rows], clip.box[rows], clip.label[rows]
+
+
+@pytest.mark.parametrize("check", suite(TemporalCoherence, {"mode": "thesis", "tracker": "still", "counts": "fp+fn"}))
+def test_thesis_mode_keeps_the_contract(check: Callable[[], None]) -> None:
+    check()
 
 
 @pytest.mark.parametrize("counts", ["fp", "fn", "fp+fn"])

@@ -60,7 +60,7 @@ def test_histograms_are_kept_and_each_video_has_shots_of_its_own(
 ) -> None:
     rng = np.random.default_rng(1)
     dark, bright = (rng.integers(low, low + 60, (40, 60, 3)).astype(np.uint8) for low in (0, 180))
-    pictures = {"a": [dark, dark, bright], "b": [bright, bright]}
+    pictures = {"a": [dark, dark, bright], "b": [bright, bright], "c": []}  # c has one frame, which is not read
     read: list[int] = []
 
     def counting(image: Image) -> NDArray[np.float32]:
@@ -70,10 +70,10 @@ def test_histograms_are_kept_and_each_video_has_shots_of_its_own(
     monkeypatch.setattr(module, "histograms", counting)
     none: IntArray = np.empty(0, dtype=np.int64)
     boxes = (none, np.empty((0, 4)), np.empty(0), none, np.empty(0, dtype=bool))
-    number = np.array([0, 1, 2, 0, 1])
-    pool = Side(np.array(list("aaabb")), number, np.full((5, 2), np.nan), *boxes)
-    film = footage(pool, Side(np.empty(0, dtype=np.str_), none, np.empty((0, 2)), *boxes), np.arange(5))
+    number = np.array([0, 1, 2, 0, 1, 7])
+    pool = Side(np.array(list("aaabbc")), number, np.full((6, 2), np.nan), *boxes)
+    film = footage(pool, Side(np.empty(0, dtype=np.str_), none, np.empty((0, 2)), *boxes), np.arange(6))
     frames = {name: Pictures(dict(enumerate(images))) for name, images in pictures.items()}
     for reads in (3, 3):  # equal pictures of a video are one
-        assert shots_of(film, frames, tmp_path).tolist() == [0, 0, 1, 0, 0]
+        assert shots_of(film, frames, tmp_path).tolist() == [0, 0, 1, 0, 0, 0]
         assert len(read) == reads
