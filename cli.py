@@ -343,10 +343,11 @@ def balance(project: ProjectArgument = None) -> None:
 
 
 def _print_cycle(cycle: Any) -> None:
+    measure = "mAP@.5" if cycle.metrics.get("measure") == "map50" else "accuracy"
     seen = (
         ""
         if cycle.accuracy is None
-        else f", accuracy {cycle.accuracy:.3f} [{cycle.accuracy_low:.3f}, {cycle.accuracy_high:.3f}]"
+        else f", {measure} {cycle.accuracy:.3f} [{cycle.accuracy_low:.3f}, {cycle.accuracy_high:.3f}]"
     )
     took = ", ".join(f"{phase} {seconds:.1f} s" for phase, seconds in cycle.seconds.items())
     console.print(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from importlib.util import find_spec
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, ValidationInfo, field_validator, model_validator
 from sqlalchemy import select
@@ -13,8 +13,10 @@ from ml_backend.settings import settings
 from ml_backend.store.ledger import current_plan, next_number
 from ml_backend.store.tables import PlanVersion, Project
 from ml_backend.studio.config_xml import ConfigError
+from ml_backend.studio.labels import ImageClassification
+from ml_backend.studio.labels import ImageClassification
 from ml_backend.studio.question import Question, read_question
-from ml_backend.studio.regions.config import BoxesConfig
+from ml_backend.studio.regions.config import TracksConfig
 from plugins import registry
 from plugins.contract import PluginError
 
@@ -98,6 +100,36 @@ class Advice(_Part):
     )
 
 
+class WholeVideos(_Part):
+    """How tasks that show a whole video are looked at, ranked and drawn."""
+
+    frames_per_second: float = Field(
+        2.0,
+        gt=0,
+        le=60,
+        description="Frames a second that the detector learns from and looks at; more finds what is brief, and costs "
+        "in proportion.",
+    )
+    best: int = Field(
+        10,
+        ge=1,
+        le=10_000,
+        description="Frames of a video, those of highest value, that its own value is made of; so a long video wins by "
+        "its worst stretches alone. More favours videos that are doubtful throughout.",
+    )
+    over: Literal["sum", "mean"] = Field(
+        "sum",
+        description="sum: expected errors in the best frames; mean: how bad these are, however few frames there are.",
+    )
+    tolerance_px: float = Field(
+        1.0,
+        ge=0,
+        le=1000,
+        description="How far in px a side of a drawn box may lie from the model's between two keyframes; more means "
+        "fewer keyframes to correct.",
+    )
+
+
 class Plan(_Part):
     """Everything an admin can switch. The default: coverage until classes are known, then margin."""
 
@@ -130,6 +162,7 @@ class Plan(_Part):
         description="Score from which a detected box is shown to annotators and counted by scorers; where boxes are "
         "drawn. Lower shows more, right and wrong.",
     )
+    videos: WholeVideos = Field(default_factory=WholeVideos)
     show_predictions: bool = Field(True, description="Annotators see the model's answer. It is quick, and it anchors.")
     show_reasons: bool = Field(
         False,
@@ -193,6 +226,12 @@ def check_for_project(session: Session, project_id: int, plan: Plan) -> None:
     except ConfigError:
         return  # no class can be known; the cycle says what is wrong with the config
     _check_learner(plan, question)
+    if plan.control and not isinstance(question, ImageClassification):
+        raise PlanError(
+            f"control = {plan.control:g}: the control arm compares classes, and this project asks for boxes; set 0."
+        )
+    if isinstance(question, TracksConfig):
+        _check_for_videos(plan)
     chosen: list[_Chosen] = [*plan.scorers, plan.selector]
     if plan.cold_start is not None:
         chosen.append(plan.cold_start.selector)
@@ -216,9 +255,19 @@ def _check_learner(plan: Plan, question: Question) -> None:
         )
 
 
+def _check_for_videos(plan: Plan) -> None:
+    """Selectors and cold starts order items of the evidence, which are frames; a queue of videos has its own order."""
+    if plan.selector.name != "top":
+        raise PlanError(
+            f"The selector '{plan.selector.name}' orders frames, and whole videos are ranked; choose 'top'."
+        )
+    if plan.cold_start is not None:
+        raise PlanError("A cold start covers images, and whole videos are ranked; set cold_start to null.")
+
+
 def answers_to(question: Question) -> str:
     """What a learner must give: 'classes' or 'boxes'."""
-    return "boxes" if isinstance(question, BoxesConfig) else "classes"
+    return "classes" if isinstance(question, ImageClassification) else "boxes"
 
 
 def default_plan(question: Question, in_videos: bool = False) -> Plan:
@@ -226,14 +275,15 @@ def default_plan(question: Question, in_videos: bool = False) -> Plan:
 
     in_videos: whether its tasks are frames of videos. Boxes have no control arm: it compares classes.
     """
-    if not isinstance(question, BoxesConfig):
+    if isinstance(question, ImageClassification):
         return Plan()
+    whole = isinstance(question, TracksConfig)
     learner = "yolo" if find_spec("ultralytics") else "faster_rcnn"
     scorer = ChosenScorer(name="detection_entropy", config={"over": "sum"})
     return Plan(
         learner=ChosenLearner(name=learner),
-        scorers=(ChosenScorer(name="temporal_coherence") if in_videos else scorer,),
-        selector=ChosenSelector(name="spaced" if in_videos else "top"),
+        scorers=(ChosenScorer(name="temporal_coherence") if in_videos or whole else scorer,),
+        selector=ChosenSelector(name="spaced" if in_videos and not whole else "top"),
         cold_start=None,
         control=0,
     )
