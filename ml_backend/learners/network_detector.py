@@ -49,7 +49,7 @@ class DetectorConfig(PluginConfig):
         "random weights and fewest when it goes on from the last cycle's.",
     )
     batch: int = Field(16, ge=1, le=1024, description="Images per step; more needs more memory.")
-    rate: float = Field(0.001, gt=0, le=1, description="Learning rate at the start, per step.")
+    rate: float = Field(0.002, gt=0, le=1, description="Learning rate at the start, per step.")
     flip: bool = Field(
         True,
         description="Mirrors half of the training images; switch it off where left and right differ (text, signs).",

@@ -20,11 +20,11 @@ class WeightsError(RuntimeError):
     """The published weights cannot be had; the message is one sentence with the remedy."""
 
 
-def cached(url: str = URL) -> Path:
+def cached(url: str | None = None) -> Path:
     """Where torch.hub keeps the file of a URL (TORCH_HOME, else XDG_CACHE_HOME/torch), whether it exists or not."""
     cache = os.environ.get("XDG_CACHE_HOME") or str(Path.home() / ".cache")
     home = os.environ.get("TORCH_HOME") or str(Path(cache) / "torch")
-    return Path(home).expanduser() / "hub" / "checkpoints" / url.rsplit("/", 1)[1]
+    return Path(home).expanduser() / "hub" / "checkpoints" / (url or URL).rsplit("/", 1)[1]
 
 
 def named(path: str) -> Path:
@@ -47,7 +47,7 @@ def fetch(
 
     Fails within 5 s where nothing answers. WeightsError says why.
     """
-    url, target = url or URL, target or cached(url or URL)
+    url, target = url or URL, target or cached(url)
     wanted = url.rsplit("-", 1)[1].split(".")[0] if hashed else ""
     digest = hashlib.sha256()
     part = target.with_name(f"{target.name}.{uuid.uuid4().hex}.part")

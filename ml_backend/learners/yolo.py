@@ -33,6 +33,7 @@ PASSES: dict[Since, int] = {"scratch": 20_000, "published": 6_000, "earlier": 4_
 BOUNDS: dict[Since, tuple[int, int]] = {"scratch": (30, 200), "published": (10, 100), "earlier": (5, 50)}
 LARGEST = 640  # px
 BATCH = 16  # images looked at together
+SETTLED = 256  # images on which the statistics of normalisation are taken
 
 
 class YOLOConfig(DetectorConfig):
@@ -94,6 +95,7 @@ class YOLO(NetworkDetector[YOLOConfig]):
             lesson.observer,
             None if progress is None else lambda done, total: progress("training", done, total),
         )
+        yolo_network.settle(network, _sample(lesson), side, config.batch)
         arrays = {PREFIX + name: array for name, array in yolo_network.to_arrays(network).items()}
         arrays |= {"side": np.array([side]), "size": np.array([config.size])}
         return Trained(arrays, origin, since, epochs, losses, notes)
@@ -150,6 +152,12 @@ def _restored(model: Arrays) -> nn.Module:
 
     check_arrays(model, {"side", "size"})
     return yolo_network.restored(network_arrays(model), str(model["size"][0]), len(model["classes"]))
+
+
+def _sample(lesson: Lesson) -> Images:
+    """At most SETTLED of the images that were learned from, in the order of their contents."""
+    order = sorted(lesson.learned.tolist(), key=lambda i: lesson.images.contents[i])
+    return lesson.images.take(np.array(order[:: max(1, len(order) // SETTLED)][:SETTLED]))
 
 
 def _side(lesson: Lesson) -> int:

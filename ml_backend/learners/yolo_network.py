@@ -124,6 +124,29 @@ def to_state(arrays: Arrays) -> dict[str, torch.Tensor]:
     return {name: torch.tensor(a.astype(np.float32) if a.dtype == np.float16 else a) for name, a in arrays.items()}
 
 
+@torch.no_grad()
+def settle(network: nn.Module, images: Images, side: int, batch: int) -> None:
+    """Takes the statistics of normalisation anew, on images as it will see them (Wu & Johnson 2021, "precise BN").
+
+    Running means forget their first values only after hundreds of steps; before that, a network that has learned well
+    finds nothing when it looks.
+    """
+    layers = [layer for layer in network.modules() if isinstance(layer, nn.BatchNorm2d)]
+    momenta = [layer.momentum for layer in layers]
+    network.to(device()).eval()
+    for layer in layers:
+        layer.reset_running_stats()
+        layer.momentum = None  # the mean of all batches
+        layer.train()
+    fits = [Fitting.into(shape, side) for shape in sizes(images)]
+    for group in one_size([fit.outer for fit in fits], batch):
+        stacked = np.stack([fits[i].put(picture(images, i)) for i in group])
+        network(torch.from_numpy(stacked).to(device()).permute(0, 3, 1, 2).float().div_(255))
+    for layer, momentum in zip(layers, momenta, strict=True):
+        layer.momentum = momentum
+    network.eval()
+
+
 def ready(network: nn.Module) -> nn.Module:
     """For looking alone: normalisation folded into the filters, channels last, in half precision on a GPU."""
     fusing: Any = network.eval()
