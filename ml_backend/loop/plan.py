@@ -14,7 +14,6 @@ from ml_backend.store.ledger import current_plan, next_number
 from ml_backend.store.tables import PlanVersion, Project
 from ml_backend.studio.config_xml import ConfigError
 from ml_backend.studio.labels import ImageClassification
-from ml_backend.studio.labels import ImageClassification
 from ml_backend.studio.question import Question, read_question
 from ml_backend.studio.regions.config import TracksConfig
 from plugins import registry
