@@ -9,6 +9,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from typing import Any
 
 import structlog
 from redis.exceptions import LockError, RedisError
@@ -104,6 +105,22 @@ def has_wish(house: House, project_id: int) -> bool:
     return bool(house.redis.exists(_key(house, "wish", project_id)))
 
 
+def wish(house: House, project_id: int) -> tuple[str, str] | None:
+    """(kind, trigger) of the cycle that is asked for and not begun; it stays asked for."""
+    return _first(house.redis.hgetall(_key(house, "wish", project_id)))
+
+
+def withdraw(house: House, project_id: int) -> bool:
+    """Takes the wish back; its job then finds nothing to do. False where there was none."""
+    return bool(house.redis.delete(_key(house, "wish", project_id)))
+
+
+def _first(found: Any) -> tuple[str, str] | None:
+    """A training before a ranking, since it ranks too."""
+    wishes: dict[str, str] = {key.decode(): value.decode() for key, value in found.items()}
+    return next(((kind, wishes[kind]) for kind in KINDS if kind in wishes), None)
+
+
 def _key(house: House, what: str, project_id: int) -> str:
     """Installations that share a Redis differ in their queue's name."""
     return f"{house.settings.queue_prefix}:{what}:{project_id}"
@@ -113,8 +130,7 @@ def _take(house: House, project_id: int) -> tuple[str, str] | None:
     pipe = house.redis.pipeline()
     pipe.hgetall(_key(house, "wish", project_id))
     pipe.delete(_key(house, "wish", project_id))
-    wishes = {key.decode(): value.decode() for key, value in pipe.execute()[0].items()}
-    return next(((kind, wishes[kind]) for kind in KINDS if kind in wishes), None)
+    return _first(pipe.execute()[0])
 
 
 def _enqueue(house: House, what: str, project_id: int, timeout: int) -> str:

@@ -12,7 +12,9 @@ from numpy.typing import NDArray
 
 from ml_backend.learners.contract import Accuracy, FeatureStore, Fit, Images, Learner
 from ml_backend.learners.pixels import Mode, read_all, survey
+from ml_backend.loop import watch
 from ml_backend.loop.house import House
+from ml_backend.loop.kept import kept_trainings
 from ml_backend.loop.plan import Plan
 from ml_backend.loop.pool import Pool
 from ml_backend.store.arrays import Arrays
@@ -47,6 +49,7 @@ class LabelHistory:
         self._epochs: list[NDArray[Any]] = []
 
     def __call__(self, epoch: int, labels: IntArray) -> None:  # noqa: ARG002  # the observer's signature
+        watch.check()
         self._epochs.append(np.asarray(labels).astype(self._dtype))
 
     def matrix(self, n: int) -> NDArray[Any]:
@@ -233,7 +236,9 @@ def _pictures(pool: Pool) -> dict[str, Callable[[], NDArray[Any]]]:
 
 
 def forget_old(house: House, project_id: int) -> None:
-    """Deletes evidence and models of trainings that nobody can go back to."""
+    """Deletes evidence and models of trainings that nobody can go back to; the models of kept versions stay."""
+    stay = {model_key(project_id, cycle) for cycle in kept_trainings(house, project_id)}
     for what, kept in (("evidence", KEEP_EVIDENCE), ("models", KEEP_MODELS)):
         for key in house.arrays.keys(f"projects/{project_id}/{what}")[:-kept]:
-            house.arrays.delete(key)
+            if key not in stay:
+                house.arrays.delete(key)

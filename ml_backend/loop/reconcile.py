@@ -25,6 +25,7 @@ from ml_backend.studio.config_xml import ConfigError
 log = structlog.get_logger()
 
 KEEP_EVENTS = timedelta(days=30)
+SETTLED = ("published", "cancelled")  # a cycle that a person stopped is not tried again by itself
 
 
 def reconcile(house: House, project_id: int) -> Decision:
@@ -71,7 +72,7 @@ def _decide(house: House, project_id: int) -> Decision:
         recent = select(Cycle).where(Cycle.project_id == project_id).order_by(Cycle.number.desc()).limit(10)
         failures = 0
         for cycle in session.scalars(recent):
-            if cycle.status == "published":
+            if cycle.status in SETTLED:
                 break
             failures += 1
         live = publication(session, project_id, project.live_version)
@@ -79,7 +80,7 @@ def _decide(house: House, project_id: int) -> Decision:
         ready = ready.where(served(project_id))
         waiting = session.scalar(ready.where(Item.status.in_(("unlabeled", "skipped")))) or 0
         ranked = _still_ranked(house, project_id, live.model_version) if live is not None else 0
-    stopped = newest.phase if newest is not None and newest.status != "published" else None
+    stopped = newest.phase if newest is not None and newest.status not in SETTLED else None
     standing = Standing(
         new_labels=project.fresh_labels,
         trained_at=trained.started_at if trained else None,

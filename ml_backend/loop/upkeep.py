@@ -11,6 +11,7 @@ from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
 from ml_backend.loop.house import House
+from ml_backend.loop.kept import kept_publications
 from ml_backend.loop.overrides import read_overrides, sentence, served
 from ml_backend.loop.plan import changed_plan, read_plan, save_plan
 from ml_backend.loop.publish import (
@@ -181,7 +182,8 @@ def prune(house: House, project_id: int, studio: Studio) -> list[str]:
         running = select(func.max(Cycle.id)).where(Cycle.project_id == project_id, Cycle.status == "running")
         newest = session.scalar(running)
     live_at = max((row.live_at for row in rows if row.live_at is not None), default=None)
-    retired = [row for row in rows if row.state == "retired"][KEEP_VERSIONS - 1 :]
+    kept = kept_publications(house, project_id)
+    retired = [row for row in rows if row.state == "retired" and row.id not in kept][KEEP_VERSIONS - 1 :]
     if live_at is not None and now() - live_at < QUIET:
         retired = retired[MOST_VERSIONS:]
     stranded = [row for row in rows if row.state == "staged" and row.cycle_id != newest]
