@@ -26,6 +26,7 @@ from ml_backend.loop.reasons import tell_reasons
 from ml_backend.loop.reference import measure_savings
 from ml_backend.loop.responses import collect
 from ml_backend.loop.sync import ProjectGoneError, Synced, UnusableProjectError, sync
+from ml_backend.loop.watch import CycleCancelledError, Watch, watched
 from ml_backend.store.ledger import next_number, note_problem, solve_problems
 from ml_backend.store.tables import Cycle, Project, now
 from ml_backend.studio.client import Studio, StudioError
@@ -46,14 +47,17 @@ class Turn:
     studio: Studio
     cycle: Cycle
     plan: Plan
+    watch: Watch
     seconds: dict[str, float] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
 
     @contextmanager
     def phase(self, name: str) -> Iterator[None]:
         """Times a phase and keeps its name where people and a crashed worker's successor can see it."""
+        self.watch.begin(name)
         with self.house.ledger.session() as session:
-            session.get_one(Cycle, self.cycle.id).phase = name
+            row = session.get_one(Cycle, self.cycle.id)
+            row.phase, row.seconds = name, dict(self.seconds)
         began = time.perf_counter()
         try:
             yield
@@ -66,10 +70,21 @@ def run_cycle(house: House, project_id: int, kind: str, trigger: str) -> Cycle:
 
     The caller holds the project's lock. A failure that is not one of EXPECTED is recorded and raised again.
     """
-    turn = _open(house, project_id, kind, trigger)
-    log.info("cycle", project=project_id, number=turn.cycle.number, kind=kind, trigger=trigger)
+    cycle, plan, studio = _open(house, project_id, kind, trigger)
+    with watched(house, cycle.id) as watch:
+        turn = Turn(house, studio, cycle, plan, watch)
+        log.info("cycle", project=project_id, number=cycle.number, kind=kind, trigger=trigger)
+        _guarded(turn, project_id, kind)
+    with house.ledger.session() as session:
+        return session.get_one(Cycle, cycle.id)
+
+
+def _guarded(turn: Turn, project_id: int, kind: str) -> None:
+    """Whatever stops the cycle stands in the ledger."""
     try:
         _run(turn, project_id, kind)
+    except CycleCancelledError as error:
+        _cancel(turn, str(error))
     except EXPECTED as error:
         _fail(turn, project_id, str(error))
     except Exception as error:
@@ -77,11 +92,9 @@ def run_cycle(house: House, project_id: int, kind: str, trigger: str) -> Cycle:
         raise
     finally:
         turn.studio.close()
-    with house.ledger.session() as session:
-        return session.get_one(Cycle, turn.cycle.id)
 
 
-def _open(house: House, project_id: int, kind: str, trigger: str) -> Turn:
+def _open(house: House, project_id: int, kind: str, trigger: str) -> tuple[Cycle, Plan, Studio]:
     with house.ledger.session() as session:
         abandoned = select(Cycle).where(Cycle.project_id == project_id, Cycle.status == "running")
         for old in session.scalars(abandoned):
@@ -97,7 +110,7 @@ def _open(house: House, project_id: int, kind: str, trigger: str) -> Turn:
         )
         session.add(cycle)
         session.flush()
-        return Turn(house, house.studio(session.get_one(Project, project_id)), cycle, plan)
+        return cycle, plan, house.studio(session.get_one(Project, project_id))
 
 
 def _run(turn: Turn, project_id: int, kind: str) -> None:
@@ -152,7 +165,7 @@ def _learn(turn: Turn, project_id: int, kind: str, pool: AnyPool, synced: Synced
             session.get_one(Cycle, turn.cycle.id).kind = "train"
     with turn.house.ledger.session() as session:
         session.get_one(Project, project_id).fresh_labels = 0
-    return train(turn.house, project_id, turn.cycle.number, turn.plan, pool, classes)
+    return train(turn.house, project_id, turn.cycle.number, turn.plan, pool, classes, turn.watch.progress)
 
 
 def _advice(turn: Turn, project_id: int, learned: Learned, pool: AnyPool, synced: Synced) -> tuple[str, ...]:
@@ -226,6 +239,14 @@ def _compare(turn: Turn, project_id: int, pool: AnyPool, learned: Learned) -> No
         return
     with turn.house.ledger.session() as session:
         solve_problems(session, project_id, "compare_failed")
+
+
+def _cancel(turn: Turn, message: str) -> None:
+    """No failure: nothing is tried again by itself, and the next cycle comes when the policy calls for it."""
+    with turn.house.ledger.session() as session:
+        cycle = session.get_one(Cycle, turn.cycle.id)
+        cycle.status, cycle.error, cycle.finished_at = "cancelled", message, now()
+        cycle.seconds, cycle.notes = dict(turn.seconds), list(turn.notes)
 
 
 def _fail(turn: Turn, project_id: int, message: str) -> None:
