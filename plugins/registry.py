@@ -53,7 +53,7 @@ def _load(kind: str, point: EntryPoint) -> Listing:
     if cls.name != point.name:
         fault = f"entry point '{point.name}' and class name '{cls.name}' differ; make them equal"
         return Listing(kind, point.name, package, version, None, fault)
-    unknown = sorted(set(cls.needs) - set(COLUMNS))
+    unknown = sorted({*cls.needs, *cls.optional} - set(COLUMNS))
     if unknown:
         fault = f"it needs '{unknown[0]}', which is no evidence column; known: {', '.join(COLUMNS)}"
         return Listing(kind, point.name, package, version, None, fault)

@@ -24,7 +24,7 @@ def says_what_it_is(plugin: type[Plugin[Any]]) -> None:
     must(re.fullmatch(r"[a-z][a-z0-9_]*", plugin.name), f"the name '{plugin.name}' is not lower_case")
     must(plugin.summary.endswith("."), "its summary does not end with a full stop")
     must(sys.modules[plugin.__module__].__doc__, f"its module {plugin.__module__} has no docstring")
-    unknown = sorted(set(plugin.needs) - set(COLUMNS))
+    unknown = sorted({*plugin.needs, *plugin.optional} - set(COLUMNS))
     must(not unknown, f"it needs '{''.join(unknown[:1])}', which is no evidence column; known: {', '.join(COLUMNS)}")
 
 

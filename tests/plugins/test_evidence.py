@@ -25,8 +25,11 @@ def test_missing_column_names_plugin_column_and_providers() -> None:
 
 def test_missing_truth_says_that_only_a_simulation_knows_it() -> None:
     some = Evidence({"task_id": np.arange(3)}, classes=("a",), providers=PROVIDERS)
-    with pytest.raises(MissingColumnError, match=r"'oracle' needs the evidence column 'truth'.*Only a simulation"):
-        some.for_plugin("oracle", {"truth"})
+    for column in ("truth", "truth_box"):
+        with pytest.raises(
+            MissingColumnError, match=f"'oracle' needs the evidence column '{column}'.*Only a simulation"
+        ):
+            some.for_plugin("oracle", {column})
 
 
 @pytest.mark.parametrize("name", COLUMNS)
@@ -42,6 +45,16 @@ def test_a_plugin_reads_only_what_it_declares() -> None:
     assert view.counts.tolist() == [2]
     with pytest.raises(MissingColumnError, match="'shy' read 'probabilities', which it does not declare"):
         _ = view.probabilities
+
+
+def test_an_optional_column_is_read_where_it_is_there() -> None:
+    columns = {"task_id": np.arange(3), "size": np.ones((3, 2)), "path": np.array(["a", "b", "c"])}
+    view = Evidence(columns, classes=()).for_plugin("curious", {"path"}, {"size", "content"})
+    assert view.path.tolist() == ["a", "b", "c"]
+    assert (view.has("size"), view.has("content")) == (True, False)
+    assert view.size.shape == (3, 2)
+    with pytest.raises(MissingColumnError, match="'curious' needs the evidence column 'content'"):
+        _ = view.content
 
 
 def test_columns_load_once_and_only_when_read() -> None:

@@ -60,6 +60,7 @@ class Odd(Scorer[OddConfig]):
 
     name, title, summary, reference = "odd", "Odd", "Odd ones first.", "nobody 2026"
     needs = frozenset({"truth", "labels"})
+    optional = frozenset({"size"})
     harmful_below = 0.7
 
     def score(self, evidence: Evidence) -> Scores:
@@ -79,6 +80,7 @@ def test_a_page_says_it_all() -> None:
         "### `double(values)`\n\n2 \\* values\\_i.\n\n```python\n>>> double([1.0])\n[2.0]\n```",
         "Source: nobody 2026.",
         "| `truth` | (N,) true class index; only a simulation knows it | a simulation alone |",
+        "image in px, as it is shown; read where it is there | the loop itself |",
         "| `share` | number or null | `null` | > 0, < 1 | Share of a\\|b. |",
         "| `side` | integer | `3` | ≥ 1, ≤ 20,000 | Side in px. |",
         "| 10,000 | 10 | 0.0123 | 2 |  |",
