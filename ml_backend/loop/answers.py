@@ -28,7 +28,6 @@ from ml_backend.studio.config_xml import ConfigError
 from ml_backend.studio.labels import ImageClassification
 from ml_backend.studio.media import MediaCache
 from ml_backend.studio.question import Question, read_question
-from ml_backend.studio.regions.config import BoxesConfig
 
 log = structlog.get_logger()
 
@@ -310,11 +309,11 @@ def _configs(project: Project, label_config: str | None) -> tuple[Question | Non
 
 def _result(trained: Question | None, shown: Question | None, arrays: Arrays, rank: int) -> list[dict[str, Any]]:
     """What the model says, in the names of the config that is shown; without labels that it does not offer."""
-    if trained is None or shown is None or isinstance(trained, BoxesConfig) != isinstance(shown, BoxesConfig):
+    if trained is None or shown is None or type(trained) is not type(shown):
         return []
     result = predicted_result(trained, arrays, rank)
     if trained == shown:
         return result
-    key = shown.label_key if isinstance(shown, BoxesConfig) else "choices"
-    kept = [region for region in result if set(region["value"][key]) <= set(shown.classes)]
+    key = "choices" if isinstance(shown, ImageClassification) else shown.label_key
+    kept = [region for region in result if set(region["value"].get(key, [None])) <= set(shown.classes)]
     return [{**region, "from_name": shown.from_name, "to_name": shown.to_name} for region in kept]

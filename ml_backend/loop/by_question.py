@@ -1,4 +1,4 @@
-"""The steps of a cycle that differ by what a project asks: classes of images, or boxes on them."""
+"""The steps of a cycle that differ by what a project asks: classes of images, boxes on them, or tracks in videos."""
 
 from __future__ import annotations
 
@@ -9,17 +9,23 @@ from ml_backend.loop.house import House
 from ml_backend.loop.learning import Learned
 from ml_backend.loop.plan import Plan
 from ml_backend.loop.pool import Pool
+from ml_backend.loop.ranking import Ranking, rank
+from ml_backend.loop.video_pool import VideoPool, read_video_pool
+from ml_backend.loop.video_ranking import rank_videos
 from ml_backend.studio.client import Studio
 from ml_backend.studio.question import Question
-from ml_backend.studio.regions.config import BoxesConfig
+from ml_backend.studio.regions.config import BoxesConfig, TracksConfig
+from plugins.contract import IntArray
 
-AnyPool = Pool | BoxPool
+AnyPool = Pool | BoxPool | VideoPool
 
 
-def read_pool(house: House, studio: Studio, project_id: int, question: Question) -> AnyPool:
-    """Items whose image is at hand; unusable ones are left out (they stand among the project's problems)."""
+def read_pool(house: House, studio: Studio, project_id: int, question: Question, plan: Plan) -> AnyPool:
+    """Items whose media are at hand; unusable ones are left out (they stand among the project's problems)."""
     if isinstance(question, BoxesConfig):
         return read_box_pool(house, studio, project_id, question)
+    if isinstance(question, TracksConfig):
+        return read_video_pool(house, studio, project_id, question, plan.videos.frames_per_second)
     return pool.read_pool(house, studio, project_id, question.classes)
 
 
@@ -32,7 +38,8 @@ def train(
     classes: tuple[str, ...],
     progress: Progress | None = None,
 ) -> Learned:
-    """Fits the plan's learner on the labels, and keeps model and evidence."""
+    """Fits the plan's learner on the labels, and keeps model and evidence; of whole videos, that of their frames."""
+    items = _learned_from(items)
     if isinstance(items, BoxPool):
         return learning_boxes.train_boxes(house, project_id, cycle, plan, items, classes, progress)
     return learning.train(house, project_id, cycle, plan, items, classes)
@@ -42,6 +49,18 @@ def recall(
     house: House, project_id: int, trained_in: int, plan: Plan, items: AnyPool, classes: tuple[str, ...]
 ) -> Learned | None:
     """The evidence of an earlier training on today's items, None where it is gone or does not fit."""
+    items = _learned_from(items)
     if isinstance(items, BoxPool):
         return learning_boxes.recall_boxes(house, project_id, trained_in, plan, items, classes)
     return learning.recall(house, project_id, trained_in, plan, items, classes)
+
+
+def _learned_from(items: AnyPool) -> Pool | BoxPool:
+    return items.frames if isinstance(items, VideoPool) else items
+
+
+def rank_items(items: AnyPool, learned: Learned, plan: Plan, *, last: IntArray | None = None) -> Ranking:
+    """Orders what may be served; whole videos by their frames. Raises RankingError."""
+    if isinstance(items, VideoPool):
+        return rank_videos(learned.evidence, items, plan, last=last)
+    return rank(learned.evidence, plan, labels=len(items.labeled_task_id), last=last)

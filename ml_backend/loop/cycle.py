@@ -12,7 +12,7 @@ from sqlalchemy import select
 
 from ml_backend.loop import balance
 from ml_backend.loop.advice import advise
-from ml_backend.loop.by_question import AnyPool, read_pool, recall, train
+from ml_backend.loop.by_question import AnyPool, rank_items, read_pool, recall, train
 from ml_backend.loop.control import with_control
 from ml_backend.loop.gain import kept_in_cycle, read_gain
 from ml_backend.loop.house import House
@@ -21,7 +21,7 @@ from ml_backend.loop.overrides import apply_overrides, read_held
 from ml_backend.loop.plan import Plan, PlanError, read_plan
 from ml_backend.loop.pool import Pool
 from ml_backend.loop.publish import PublishError, publish
-from ml_backend.loop.ranking import Ranking, RankingError, rank
+from ml_backend.loop.ranking import Ranking, RankingError
 from ml_backend.loop.reasons import tell_reasons
 from ml_backend.loop.reference import measure_savings
 from ml_backend.loop.responses import collect
@@ -118,7 +118,7 @@ def _run(turn: Turn, project_id: int, kind: str) -> None:
         synced = sync(turn.house, turn.studio, project_id)
         if isinstance(synced.config, ImageClassification):
             collect(turn.house, project_id)
-        pool = read_pool(turn.house, turn.studio, project_id, synced.config)
+        pool = read_pool(turn.house, turn.studio, project_id, synced.config, turn.plan)
         _note_problems(turn, synced)
     with turn.phase("learn"):
         learned = _learn(turn, project_id, kind, pool, synced)
@@ -131,7 +131,7 @@ def _run(turn: Turn, project_id: int, kind: str) -> None:
         with turn.house.ledger.session() as session:
             held = read_held(session, project_id, pool.task_id)
         last = held.undrawn(pool.skipped)
-        ranking = rank(learned.evidence, turn.plan, labels=len(pool.labeled_task_id), last=last)
+        ranking = rank_items(pool, learned, turn.plan, last=last)
         ranking = with_control(ranking, pool.task_id, turn.plan, turn.cycle.number, last)
         ranking = apply_overrides(ranking, held)
         turn.notes += [*ranking.notes, *_advice(turn, project_id, learned, pool, synced)]

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from functools import cached_property, lru_cache
 from pathlib import Path
+from typing import TypeVar
 
 from redis import Redis
 from rq import Queue
 
 from ml_backend.loop.import_links import SignedLinks, link_path
+from ml_backend.loop.video_media import VideoCache
 from ml_backend.settings import Settings, settings
 from ml_backend.store.arrays import ArrayStore, DiskFeatures
 from ml_backend.store.ledger import Ledger
@@ -19,6 +21,7 @@ from ml_backend.studio.media import MediaCache
 from ml_backend.studio.own_links import OwnLinks
 
 RESULT_SECONDS = 3600
+Cache = TypeVar("Cache", bound=MediaCache)
 
 
 class House:
@@ -57,11 +60,17 @@ class House:
         return Studio(project.studio_url, project.token or self.settings.label_studio_api_key or "")
 
     def media(self, studio: Studio) -> MediaCache:
+        return self._cache(MediaCache, studio)
+
+    def videos(self, studio: Studio) -> VideoCache:
+        return self._cache(VideoCache, studio)
+
+    def _cache(self, kind: type[Cache], studio: Studio) -> Cache:
         data: Path = self.settings.model_dir.absolute()
         hosts = AllowedHosts.parse(self.settings.media_hosts)
         links = OwnLinks(self.settings.backend_url, link_path, SignedLinks(data).file_of)
         local = self.settings.local_files_document_root
-        return MediaCache(data / "media", studio, local_root=local, hosts=hosts, links=links)
+        return kind(data / "media", studio, local_root=local, hosts=hosts, links=links)
 
 
 @lru_cache(maxsize=1)

@@ -7,13 +7,14 @@ from typing import Any
 import numpy as np
 
 from ml_backend.loop.learning import Learned
+from ml_backend.loop.video_predicted import video_result
 from ml_backend.store.arrays import Arrays
-from ml_backend.studio.labels import check_prediction, choice_result
+from ml_backend.studio.labels import ImageClassification, check_prediction, choice_result
 from ml_backend.studio.question import Question
 from ml_backend.studio.regions.answers import counted
 from ml_backend.studio.regions.boxes import box_results
 from ml_backend.studio.regions.checks import check_regions_prediction
-from ml_backend.studio.regions.config import BoxesConfig
+from ml_backend.studio.regions.config import BoxesConfig, TracksConfig
 from plugins.contract import IntArray
 
 Json = dict[str, Any]
@@ -44,6 +45,8 @@ def predicted_arrays(learned: Learned, order: IntArray) -> Arrays:
 
 def predicted_result(config: Question, arrays: Arrays, rank: int) -> list[Json]:
     """The regions of the prediction for a rank; none without a model, or while its classes are not the config's."""
+    if isinstance(config, TracksConfig):
+        return video_result(config, arrays, rank)
     if isinstance(config, BoxesConfig):
         if "box_start" not in arrays or tuple(arrays["box_classes"].tolist()) != config.classes:
             return []
@@ -60,14 +63,18 @@ def predicted_result(config: Question, arrays: Arrays, rank: int) -> list[Json]:
 
 def check_row(config: Question, row: Json) -> None:
     """Raises ValueError if a row of a bulk import is wrong."""
-    (check_regions_prediction if isinstance(config, BoxesConfig) else check_prediction)(config, row)  # type: ignore[arg-type]
+    if isinstance(config, ImageClassification):
+        check_prediction(config, row)
+    else:
+        check_regions_prediction(config, row)
 
 
 def told(config: Question, result: list[Json]) -> tuple[str | None, float | None]:
     """What the prediction says in words, and how sure its least sure region is: ('2 Car, 1 Person', 0.31)."""
+    result = [region for region in result if region["from_name"] == config.from_name]
     if not result:
         return None, None
     sure = min((region["score"] for region in result if "score" in region), default=None)
-    key = config.label_key if isinstance(config, BoxesConfig) else "choices"
-    labels = [region["value"][key][0] for region in result]
-    return (counted(labels) if isinstance(config, BoxesConfig) else labels[0]), sure
+    if isinstance(config, ImageClassification):
+        return result[0]["value"]["choices"][0], sure
+    return counted(region["value"][config.label_key][0] for region in result), sure

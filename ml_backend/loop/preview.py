@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from sqlalchemy import select
 
-from ml_backend.loop.by_question import AnyPool, read_pool, recall
+from ml_backend.loop.by_question import AnyPool, rank_items, read_pool, recall
 from ml_backend.loop.control import with_control
 from ml_backend.loop.house import House
 from ml_backend.loop.learning import USUAL, Learned, evidence_key, evidence_needs, make_evidence, make_learner
@@ -18,7 +18,8 @@ from ml_backend.loop.plan import Plan, check_for_project, needs_training, read_p
 from ml_backend.loop.plan_diff import plan_differences
 from ml_backend.loop.pool import Pool
 from ml_backend.loop.publish import ranking_key
-from ml_backend.loop.ranking import Ranking, RankingError, rank
+from ml_backend.loop.ranking import Ranking, RankingError
+from ml_backend.loop.video_pool import VideoPool
 from ml_backend.store.ledger import publication
 from ml_backend.store.tables import Cycle, Project
 from ml_backend.studio.config_xml import ConfigError
@@ -87,7 +88,7 @@ def preview(house: House, project_id: int, plan: Plan) -> Preview:
         trained_in = session.scalar(query.order_by(Cycle.number.desc()).limit(1))
     if needs_training(old, plan):
         raise PreviewError(TRAINS)
-    pool, classes = _pool(house, project)
+    pool, classes = _pool(house, project, plan)
     learned = _learned(house, project_id, plan, pool, classes, trained_in)
     with house.ledger.session() as session:
         held = read_held(session, project_id, pool.task_id)
@@ -97,14 +98,14 @@ def preview(house: House, project_id: int, plan: Plan) -> Preview:
     return _compared(ranking, pool, learned, before, classes, seconds, old, plan)
 
 
-def _pool(house: House, project: Project) -> tuple[AnyPool, tuple[str, ...]]:
+def _pool(house: House, project: Project, plan: Plan) -> tuple[AnyPool, tuple[str, ...]]:
     try:
         question = read_question(project.label_config)
     except ConfigError as error:
         raise PreviewError(str(error)) from None
     studio = house.studio(project)
     try:
-        pool = read_pool(house, studio, project.id, question)
+        pool = read_pool(house, studio, project.id, question, plan)
     finally:
         studio.close()
     if not len(pool.task_id):
@@ -142,7 +143,7 @@ def _lacking(house: House, project_id: int, plan: Plan, trained_in: int) -> str:
 def _rank(plan: Plan, pool: AnyPool, learned: Learned, held: Held, number: int) -> Ranking:
     last = held.undrawn(pool.skipped)
     try:
-        ranking = rank(learned.evidence, plan, labels=len(pool.labeled_task_id), last=last)
+        ranking = rank_items(pool, learned, plan, last=last)
     except (RankingError, PluginError) as error:
         raise PreviewError(str(error)) from None
     return apply_overrides(with_control(ranking, pool.task_id, plan, number, last), held)
@@ -167,7 +168,7 @@ def _compared(
     old_plan: Plan,
     plan: Plan,
 ) -> Preview:
-    said = _Said(learned, classes)
+    said = _Said(learned, classes, pool)
     old, new = before[:NEXT].tolist(), ranking.order[:NEXT].tolist()
     old_rank = {item: place for place, item in enumerate(before.tolist())}
     new_rank = {item: place for place, item in enumerate(ranking.order.tolist())}
@@ -197,9 +198,9 @@ def _compared(
 
 
 class _Said:
-    """What the model says of an item: its class, or how many boxes of each."""
+    """What the model says of an item: its class, or how many boxes of each; of a video, in all its sampled frames."""
 
-    def __init__(self, learned: Learned, classes: tuple[str, ...]) -> None:
+    def __init__(self, learned: Learned, classes: tuple[str, ...], pool: AnyPool) -> None:
         self._classes = classes
         self._labels: dict[int, list[int]] = {}
         if learned.probabilities is not None:
@@ -208,7 +209,9 @@ class _Said:
         elif learned.evidence.has("detection_score"):
             evidence = learned.evidence
             shown = np.asarray(evidence.detection_shown, dtype=bool)
-            pairs = zip(evidence.detection_item[shown].tolist(), evidence.detection_label[shown].tolist(), strict=True)
+            item = evidence.detection_item[shown]
+            item = pool.video_of[item] if isinstance(pool, VideoPool) else item
+            pairs = zip(item.tolist(), evidence.detection_label[shown].tolist(), strict=True)
             for item, label in pairs:
                 self._labels.setdefault(item, []).append(label)
 

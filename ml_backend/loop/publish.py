@@ -65,7 +65,8 @@ def publish(
     with house.ledger.session() as session:
         project = session.get_one(Project, cycle.project_id)
         version = version_name(project, cycle.number)
-    arrays: Arrays = {"task_id": np.asarray(task_ids)[order], **predicted_arrays(learned, order)}
+    shown = predicted_arrays(learned, order) if ranking.shows is None else ranking.shows(order)
+    arrays: Arrays = {"task_id": np.asarray(task_ids)[order], **shown}
     for column in ranking.columns:  # what an item that is written later needs for its explanation
         arrays[f"{VALUE}{column.name}"] = column.scores.values[order]
         arrays[f"{PERCENTILE}{column.name}"] = column.percentiles[order]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
@@ -13,6 +13,7 @@ import structlog
 
 from ml_backend.loop.plan import ChosenSelector, Plan
 from ml_backend.settings import settings
+from ml_backend.store.arrays import Arrays
 from plugins import registry
 from plugins.calling import Door
 from plugins.combination import combine, percentile_ranks
@@ -42,7 +43,8 @@ class Ranking:
 
     propensity: (N,) by rank; where the item was drawn for the control arm, one over the items it was drawn from (they
     were all as probable), and nan where the ranking put it there. None while nothing was drawn. moved: position of an
-    item that a person moved -> the sentence that says so.
+    item that a person moved -> the sentence that says so. shows: for an order, the arrays that predictions are made of,
+    by rank (`predicted`); None where a row of the evidence is an item.
     """
 
     order: IntArray
@@ -54,6 +56,7 @@ class Ranking:
     problems: dict[str, str] = field(default_factory=dict)  # plugin -> what went wrong
     propensity: FloatArray | None = None
     moved: Mapping[int, str] = field(default_factory=dict)
+    shows: Callable[[IntArray], Arrays] | None = None
 
     @cached_property
     def selected(self) -> frozenset[int]:
@@ -126,11 +129,11 @@ def rank(evidence: Evidence, plan: Plan, *, labels: int, last: IntArray | None =
     """
     counts = np.asarray(evidence.counts)
     batch = plan.batch_size(len(evidence.classes), labels)
-    blind = _blind(evidence, counts)
+    blind = why_blind(evidence, counts)
     if blind is not None:
         order = _complete(_apart(evidence, plan, batch), _at_random(evidence))
-        return Ranking(_put_last(order, last), "random", batch, notes=(blind,))
-    columns, problems = _score(evidence, plan)
+        return Ranking(put_last(order, last), "random", batch, notes=(blind,))
+    columns, problems = score_columns(evidence, plan)
     cold = _cold_start(plan, counts, labels)
     if cold is not None:
         return _cover(evidence, plan, columns, problems, batch, cold, last)
@@ -139,7 +142,7 @@ def rank(evidence: Evidence, plan: Plan, *, labels: int, last: IntArray | None =
     return _order(evidence, plan, columns, problems, batch, last)
 
 
-def _blind(evidence: Evidence, counts: IntArray) -> str | None:
+def why_blind(evidence: Evidence, counts: IntArray) -> str | None:
     """Why there is no model to rank by, or None."""
     if evidence.has("labeled_box"):
         nothing = "Random queue: the detector learns from the first labeled image that has a box."
@@ -174,7 +177,7 @@ def _cold_start(plan: Plan, counts: FloatArray, labels: int) -> str | None:
     )
 
 
-def _score(evidence: Evidence, plan: Plan) -> tuple[tuple[Column, ...], dict[str, str]]:
+def score_columns(evidence: Evidence, plan: Plan) -> tuple[tuple[Column, ...], dict[str, str]]:
     """Every scorer that speaks, and what is wrong with those that do not."""
     columns: list[Column] = []
     problems: dict[str, str] = {}
@@ -199,7 +202,7 @@ def _job_ended(error: Exception) -> bool:
     return isinstance(error, BaseTimeoutException)
 
 
-def _notes(columns: tuple[Column, ...], *first: str) -> tuple[str, ...]:
+def joined_notes(columns: tuple[Column, ...], *first: str) -> tuple[str, ...]:
     """What there is to say on the pool, each sentence once."""
     return tuple(dict.fromkeys([*first, *(note for column in columns for note in column.scores.notes)]))
 
@@ -218,8 +221,10 @@ def _cover(
         raise ValueError("a cold start without its settings")
     nothing = np.zeros(len(evidence))
     selection = _select(cold.selector, evidence, nothing, batch, problems)
-    order = _put_last(_complete(selection.order, _at_random(evidence)), last)
-    return Ranking(order, "coverage", batch, columns, selection, _notes(columns, note, *selection.notes), problems)
+    order = put_last(_complete(selection.order, _at_random(evidence)), last)
+    return Ranking(
+        order, "coverage", batch, columns, selection, joined_notes(columns, note, *selection.notes), problems
+    )
 
 
 def _order(
@@ -235,8 +240,8 @@ def _order(
         values = combine([(column.scores.values, column.weight) for column in columns])
     selection = _select(plan.selector, evidence, values, batch, problems)
     rest = np.lexsort((evidence.jitter, -values))
-    order = _put_last(_complete(selection.order, rest), last)
-    return Ranking(order, "scored", batch, columns, selection, _notes(columns, *selection.notes), problems)
+    order = put_last(_complete(selection.order, rest), last)
+    return Ranking(order, "scored", batch, columns, selection, joined_notes(columns, *selection.notes), problems)
 
 
 def _select(
@@ -261,7 +266,8 @@ def _complete(head: IntArray, rest: IntArray) -> IntArray:
     return np.concatenate([np.asarray(head, dtype=np.int64), rest[~chosen[rest]]])
 
 
-def _put_last(order: IntArray, last: IntArray | None) -> IntArray:
+def put_last(order: IntArray, last: IntArray | None) -> IntArray:
+    """The order with the positions `last` behind all others."""
     if last is None or not len(last):
         return order
     late = np.zeros(len(order), dtype=bool)

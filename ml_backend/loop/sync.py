@@ -9,7 +9,7 @@ from itertools import islice
 from typing import Any, TypeVar
 
 import structlog
-from sqlalchemy import delete, func, select, update
+from sqlalchemy import delete, func, not_, or_, select, update
 from sqlalchemy.orm import Session
 
 from ml_backend.loop.house import House
@@ -19,12 +19,14 @@ from ml_backend.studio.client import UPDATED, Studio, StudioError
 from ml_backend.studio.config_xml import ConfigError
 from ml_backend.studio.labels import Reading
 from ml_backend.studio.question import Question, read_answer, read_question
+from ml_backend.studio.regions.config import TracksConfig
 
 log = structlog.get_logger()
 
 T = TypeVar("T")
 OVERLAP = timedelta(seconds=5)
 RETRY_MEDIA = timedelta(minutes=10)
+OF_MEDIA = or_(Problem.kind.startswith("image_", autoescape=True), Problem.kind.startswith("video_", autoescape=True))
 
 
 class ProjectGoneError(Exception):
@@ -65,7 +67,7 @@ def sync(house: House, studio: Studio, project_id: int, *, media: bool = True) -
     if not full and not _counts_agree(house, project_id, theirs):
         more, again = _pull(house, studio, project_id, config, None)
         changed, read, full = changed + more, read + again, True
-    problems = _fetch_media(house, studio, project_id) if media else {}
+    problems = _fetch_media(house, studio, project_id, config) if media else {}
     return Synced(config, theirs, changed, read, full, problems)
 
 
@@ -162,6 +164,7 @@ def _keep(house: House, session: Session, project_id: int, tasks: Iterable[dict[
                 "regions": reading.regions,
                 "video": reading.video,
                 "frame": reading.frame,
+                "fps": reading.fps,
             }
         )
         _keep_problem(session, project_id, int(task["id"]), reading.problem, open_problems.get(int(task["id"]), set()))
@@ -181,7 +184,7 @@ def _open_problems(session: Session, project_id: int, ids: list[int]) -> dict[in
         Problem.project_id == project_id,
         Problem.task_id.in_(ids),
         Problem.solved_at.is_(None),
-        Problem.kind.not_like("image/_%", escape="/"),
+        not_(OF_MEDIA),
     )
     found: dict[int, set[tuple[str, str]]] = {}
     for task_id, kind, message in session.execute(query):
@@ -221,13 +224,13 @@ def _counts_agree(house: House, project_id: int, theirs: dict[str, Any]) -> bool
     return ours == int(theirs["task_number"]) and annotated == int(theirs["num_tasks_with_annotations"])
 
 
-def _fetch_media(house: House, studio: Studio, project_id: int) -> dict[str, int]:
-    """Fetches images that have no content yet; failures are named on their item and tried again later."""
-    media = house.media(studio)
+def _fetch_media(house: House, studio: Studio, project_id: int, config: Question) -> dict[str, int]:
+    """Fetches images or videos that have no content yet; failures are named on their item and tried again later."""
+    media = house.videos(studio) if isinstance(config, TracksConfig) else house.media(studio)
     with house.ledger.session() as session:
         recent = select(Problem.task_id).where(
             Problem.project_id == project_id,
-            Problem.kind.startswith("image_"),
+            OF_MEDIA,
             Problem.solved_at.is_(None),
             Problem.last_seen > now() - RETRY_MEDIA,
         )
@@ -236,9 +239,7 @@ def _fetch_media(house: House, studio: Studio, project_id: int) -> dict[str, int
     wanted = [(task_id, url) for task_id, url, content in rows if content is None or not media.has(content)]
     fetched = media.fetch(wanted, progress=_progress(len(wanted)))
     with house.ledger.session() as session:
-        was_bad = select(Problem.task_id).where(
-            Problem.project_id == project_id, Problem.kind.startswith("image_"), Problem.solved_at.is_(None)
-        )
+        was_bad = select(Problem.task_id).where(Problem.project_id == project_id, OF_MEDIA, Problem.solved_at.is_(None))
         healed = set(session.scalars(was_bad)) & set(fetched.contents)
         for part in batched(fetched.contents.items(), 500):
             session.execute(
@@ -248,7 +249,7 @@ def _fetch_media(house: House, studio: Studio, project_id: int) -> dict[str, int
         for task_id in healed:
             session.execute(
                 update(Problem)
-                .where(Problem.project_id == project_id, Problem.task_id == task_id, Problem.kind.startswith("image_"))
+                .where(Problem.project_id == project_id, Problem.task_id == task_id, OF_MEDIA)
                 .values(solved_at=now())
             )
         counted: dict[str, int] = {}

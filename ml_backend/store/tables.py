@@ -72,7 +72,8 @@ class Item(Table):
     """One task as last read from Label Studio.
 
     label: the class, or for boxes how many of each ('2 Car, 1 Person'). regions: for boxes, those of the answer that
-    counts, as Label Studio holds them. video, frame: of a task that shows a frame.
+    counts, as Label Studio holds them. video, frame: of a task that shows a frame. fps: of a task that shows a whole
+    video, as Label Studio counts its frames.
     """
 
     __tablename__ = "items"
@@ -91,6 +92,7 @@ class Item(Table):
     regions: Mapped[list[Any] | None] = mapped_column(JSON(none_as_null=True), default=None)
     video: Mapped[str | None] = mapped_column(Text, default=None)
     frame: Mapped[int | None] = mapped_column(default=None)
+    fps: Mapped[float | None] = mapped_column(Float, default=None)
     width: Mapped[int | None] = mapped_column(default=None)  # px, as the image is shown
     height: Mapped[int | None] = mapped_column(default=None)
 

@@ -122,6 +122,25 @@ class MediaCache:
             Path(temporary).unlink(missing_ok=True)
             raise
 
+    def local_file(self, url: str) -> Path | None:
+        """Where the file of a URL lies on this machine: one that Label Studio serves from its disk, or a link of ours.
+
+        None where it must be fetched. Raises MediaError.
+        """
+        try:
+            parts, own = urlsplit(url), self.studio.owns(url)
+        except (ValueError, httpx.InvalidURL):
+            return None  # fetching it says what is wrong
+        if own or (not parts.scheme and not parts.netloc):
+            found = self._served(parts.path, parts.query)
+            return None if found is None else found[1]
+        if self.links is None or parts.scheme not in {"http", "https"}:
+            return None
+        try:
+            return self.links.file(url)
+        except ValueError as error:
+            raise refused_by(url, 0, str(error)) from error
+
     # where the bytes come from
 
     def _read(self, task: int, url: str) -> bytes:
@@ -175,8 +194,21 @@ class MediaCache:
             ) from error
 
     def _from_files(self, path: str, query: str) -> bytes | None:
-        """The bytes of a /data/local-files/ URL from our own disk; None leaves it to Label Studio, which has its own
-        rules (a link that leaves the folder, say)."""
+        """The bytes of a /data/local-files/ URL from our own disk; None leaves it to Label Studio."""
+        found = self._served(path, query)
+        if found is None:
+            return None
+        relative, file = found
+        try:
+            if file.stat().st_size > self.byte_limit:
+                raise MediaError("image_too_large", f"{relative} is larger than {self.byte_limit} bytes; shrink it.")
+            return file.read_bytes()
+        except OSError as error:
+            raise MediaError("image_forbidden", f"{relative} cannot be read ({error.strerror}); allow it.") from error
+
+    def _served(self, path: str, query: str) -> tuple[str, Path] | None:
+        """Name and place of the file behind a /data/local-files/ URL; None where it is not here, or where Label Studio
+        has rules of its own (a link that leaves the folder, say)."""
         if self.local_root is None or not f"{path.rstrip('/')}/".endswith(ROUTE):
             return None
         relative = (parse_qs(query).get("d") or [""])[0].replace("\\", "/").lstrip("/")
@@ -186,11 +218,7 @@ class MediaCache:
             )
         try:
             file = (self.local_root / relative).resolve()
-            if not file.is_relative_to(self.local_root) or not file.is_file():
-                return None
-            if file.stat().st_size > self.byte_limit:
-                raise MediaError("image_too_large", f"{relative} is larger than {self.byte_limit} bytes; shrink it.")
-            return file.read_bytes()
+            return (relative, file) if file.is_relative_to(self.local_root) and file.is_file() else None
         except OSError as error:
             raise MediaError("image_forbidden", f"{relative} cannot be read ({error.strerror}); allow it.") from error
 

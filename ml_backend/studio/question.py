@@ -1,4 +1,4 @@
-"""Which question a labeling config asks, and what a task's people answered: one class of an image, or its boxes."""
+"""Which question a labeling config asks, and what a task's people answered: an image's class, its boxes, or tracks."""
 
 from __future__ import annotations
 
@@ -7,9 +7,18 @@ from functools import lru_cache
 from ml_backend.studio.config_xml import ConfigError, is_tag, parse
 from ml_backend.studio.labels import ImageClassification, Json, Reading, read_config, read_task
 from ml_backend.studio.regions.answers import read_boxes_task
-from ml_backend.studio.regions.config import CONTROLS, SHAPES, BoxesConfig, RegionsConfig, read_regions_config
+from ml_backend.studio.regions.config import (
+    CONTROLS,
+    SHAPES,
+    BoxesConfig,
+    RegionsConfig,
+    TimelineConfig,
+    TracksConfig,
+    read_regions_config,
+)
+from ml_backend.studio.regions.track_answers import read_tracks_task
 
-Question = ImageClassification | BoxesConfig  # what the loop learns
+Question = ImageClassification | BoxesConfig | TracksConfig  # what the loop learns
 
 
 def read_any_config(label_config: str) -> ImageClassification | RegionsConfig:
@@ -40,15 +49,18 @@ def read_any_config(label_config: str) -> ImageClassification | RegionsConfig:
 def read_question(label_config: str) -> Question:
     """The question of a config that the loop can learn. Raises ConfigError."""
     found = read_any_config(label_config)
-    if isinstance(found, (ImageClassification, BoxesConfig)):
+    if not isinstance(found, TimelineConfig):
         return found
     raise ConfigError(
-        "whole_videos",
-        f"The labeling config asks for {found.kind} in whole videos ('{found.from_name}'); "
-        "import the videos as frames with `nextlabel import-video` and ask for boxes with <RectangleLabels>.",
+        "ranges_alone",
+        f"The labeling config asks for time ranges alone ('{found.from_name}'), which no learner here gives: add "
+        "<VideoRectangle> with <Labels> to learn boxes, or import the videos as frames with `nextlabel import-video` "
+        "and ask for a class with <Choices>.",
     )
 
 
 def read_answer(task: Json, question: Question) -> Reading:
     """What a task row of the API says about the question. Never raises."""
+    if isinstance(question, TracksConfig):
+        return read_tracks_task(task, question)
     return read_boxes_task(task, question) if isinstance(question, BoxesConfig) else read_task(task, question)
