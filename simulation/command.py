@@ -143,7 +143,9 @@ def _default(file: Path | None, study: Study) -> Path:
 def conclude(results: Results, folder: Path, console: Console) -> None:
     """Verdicts on the console, and where the rest is."""
     for condition in results.conditions:
-        table = Table("method", "final accuracy, %", "labels", "verdict", title=condition.name, title_justify="left")
+        table = Table(
+            "method", f"final {condition.measure}, %", "labels", "verdict", title=condition.name, title_justify="left"
+        )
         for method in condition.methods:
             final = f"{100 * method.final.value:.1f} [{100 * method.final.low:.1f}, {100 * method.final.high:.1f}]"
             table.add_row(method.method, final, str(method.curve.labels[-1]), method.verdict)

@@ -21,12 +21,12 @@ import yaml
 from filelock import FileLock, Timeout
 from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]  # it has no stubs
 
-from ml_backend.store.arrays import ArrayStore, DiskFeatures
 from simulation import provenance
-from simulation.datasets import load, split
-from simulation.datasets.contract import Dataset, DatasetConfig
+from simulation.beginning import AnyDataset, begin, measure_of, parts_of
+from simulation.datasets.contract import DatasetConfig
+from simulation.datasets.loading import load_any
 from simulation.study import Study, StudyError, Trial, parse_study
-from simulation.trial import Cycle, Stopped, check_size, prepare, read_cycles, run_trial
+from simulation.trial import Cycle, Stopped, check_size, read_cycles, run_trial
 
 STUDY, PROVENANCE, TRIALS, FEATURES = "study.yaml", "provenance.json", "trials", "features"
 MARGIN = 1.3  # a cycle takes so much longer than the one before, at most
@@ -57,7 +57,7 @@ def create(folder: Path, study: Study) -> None:
         raise StudyError(f"{folder} is not empty and holds no study; choose another --output.")
     conditions = {name: _about(condition.dataset) for name, condition in study.conditions.items()}
     for name, condition in study.conditions.items():
-        parts = split(dataset_of(condition.dataset), condition.dataset, study.seeds_of(name)[0])
+        parts = parts_of(dataset_of(condition.dataset), condition.dataset, study.seeds_of(name)[0])
         check_size(name, parts, condition.budget)
     record = folder / PROVENANCE
     if record.is_file():
@@ -76,7 +76,9 @@ def _about(config: DatasetConfig) -> dict[str, Any]:
     dataset = dataset_of(config)
     size = f"{len(dataset.images)} images, {len(dataset.classes)} classes"
     said = ". ".join(filter(None, [f"{dataset.name}: {size}", dataset.note.rstrip(".")]))
-    return {"dataset": f"{said}.", "classes": list(dataset.classes), "fingerprint": dataset.fingerprint()}
+    about = {"dataset": f"{said}.", "classes": list(dataset.classes), "fingerprint": dataset.fingerprint()}
+    measure = measure_of(dataset)
+    return about if measure == "accuracy" else {**about, "measure": measure}
 
 
 def _write(path: Path, text: str) -> None:
@@ -120,9 +122,9 @@ def cycles(folder: Path, trial: Trial) -> list[Cycle]:
 
 
 @lru_cache(maxsize=2)
-def dataset_of(config: DatasetConfig) -> Dataset:
+def dataset_of(config: DatasetConfig) -> AnyDataset:
     """A data set, loaded once per process."""
-    return load(config)
+    return load_any(config)
 
 
 def work(folder: str, until: float | None = None, parent: int | None = None) -> int:
@@ -199,7 +201,6 @@ def _attempt(home: Path, study: Study, trial: Trial, until: float | None, parent
 def _run(home: Path, study: Study, trial: Trial, until: float | None, parent: int | None) -> None:
     path, features = cycles_path(home, trial), home / FEATURES
     features.mkdir(exist_ok=True)
-    store = DiskFeatures(ArrayStore(str(features / f"{trial.condition}-{trial.seed}")))
 
     def may_go_on(last: float) -> bool:
         """Not past the end of the slice, as far as the seconds of the cycle before tell."""
@@ -207,6 +208,6 @@ def _run(home: Path, study: Study, trial: Trial, until: float | None, parent: in
         return not late and not _over(until, parent)
 
     with FileLock(features / f"{trial.condition}-{trial.seed}.lock"):  # a seed's features are computed once
-        ground = prepare(study, trial, dataset_of(study.conditions[trial.condition].dataset), store)
+        ground = begin(study, trial, dataset_of(study.conditions[trial.condition].dataset), features)
         run_trial(ground, path, may_go_on, up_to=1)
     run_trial(ground, path, may_go_on)

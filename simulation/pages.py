@@ -40,7 +40,8 @@ def fill(text: str, results: dict[str, Any], folder: str) -> str:
         if name not in results["conditions"]:
             raise PageError(f"The page asks for '{name}'; the results have {', '.join(results['conditions'])}.")
         extras = _extras(match["extras"])
-        figures = [("accuracy against labels", "accuracy"), *((EXTRAS[extra][0], extra) for extra in extras)]
+        measure = results["conditions"][name].get("measure", "accuracy")
+        figures = [(f"{measure} against labels", "accuracy"), *((EXTRAS[extra][0], extra) for extra in extras)]
         drawn = "\n".join(f"![{name}: {caption}]({folder}/{name}-{figure}.png)" for caption, figure in figures)
         return f"{match[1]}{table(results, name, extras)}\n\n{drawn}\n{match[5]}"
 
@@ -80,7 +81,15 @@ def _extras(asked: str) -> tuple[str, ...]:
 def table(results: dict[str, Any], condition: str, extras: Sequence[str] = ()) -> str:
     """One row per method, as Markdown; extras: keys of EXTRAS."""
     baseline = results["study"]["baseline"]
-    head = ["method", "seeds", "final accuracy, %", f"mean difference to {baseline}, points", "at the end", "better on"]
+    measure = results["conditions"][condition].get("measure", "accuracy")
+    head = [
+        "method",
+        "seeds",
+        f"final {measure}, %",
+        f"mean difference to {baseline}, points",
+        "at the end",
+        "better on",
+    ]
     head += [f"n* (labels to reach {baseline}'s end)", *(column for extra in extras for column in EXTRAS[extra][1])]
     rows = [f"| {' | '.join(head)} |", "|---" * len(head) + "|"]
     for name, method in results["conditions"][condition]["methods"].items():

@@ -52,8 +52,8 @@ def _draw(folder: Path, condition: ConditionResult, baseline: str) -> dict[str, 
     drawn = {
         "accuracy": figures.lines(
             {method.method: Line.of(method.curve) for method in methods},
-            title=f"{condition.name}: accuracy on the test images",
-            value="accuracy",
+            title=f"{condition.name}: {condition.measure} on the test images",
+            value=condition.measure,
             baseline=baseline,
         ),
         "balance": figures.lines(
@@ -70,8 +70,8 @@ def _draw(folder: Path, condition: ConditionResult, baseline: str) -> dict[str, 
     if queried:
         drawn["informativeness"] = figures.lines(
             {name: Line.of(curve) for name, curve in queried.items()},
-            title=f"{condition.name}: the model's accuracy on what was queried, before it was labeled",
-            value="accuracy on the batch",
+            title=f"{condition.name}: the model's {condition.measure} on what was queried, before it was labeled",
+            value=f"{condition.measure} on the batch",
             baseline=baseline,
         )
     return {
@@ -80,13 +80,13 @@ def _draw(folder: Path, condition: ConditionResult, baseline: str) -> dict[str, 
 
 
 def _classes(condition: ConditionResult, baseline: str) -> Figure:
-    title = f"{condition.name}: accuracy per class at the last training"
+    title = f"{condition.name}: {condition.measure} per class at the last training"
     rows = {method.method: 100 * method.per_class for method in condition.methods}
     if len(condition.classes) <= MOST_CLASSES:
-        return figures.bars(rows, condition.classes, title=title, value="accuracy, %", baseline=baseline)
+        return figures.bars(rows, condition.classes, title=title, value=f"{condition.measure}, %", baseline=baseline)
     order = {name: np.sort(row[~np.isnan(row)]) / 100 for name, row in rows.items()}
     shown = {name: Line(np.arange(1, len(row) + 1), row) for name, row in order.items()}
-    return figures.lines(shown, title=f"{title}, worst first", value="accuracy", baseline=baseline, over="class")
+    return figures.lines(shown, title=f"{title}, worst first", value=condition.measure, baseline=baseline, over="class")
 
 
 def _seconds(condition: ConditionResult) -> Figure:

@@ -55,6 +55,7 @@ class ConditionResult:
     classes: tuple[str, ...]
     dataset: str  # with its caveats
     methods: tuple[MethodResult, ...]
+    measure: str = "accuracy"  # what "accuracy" stands for everywhere here
 
 
 @dataclass(frozen=True)
@@ -90,12 +91,15 @@ def _condition(folder: Path, study: Study, name: str, finished: list[Trial], abo
         for method in study.methods_of(name)
     }
     known = about["conditions"][name]
+    measure = known.get("measure", "accuracy")
     twin = runs.get(study.baseline, {})
-    methods = [_method(method, own, twin, study.baseline) for method, own in runs.items() if own and twin]
-    return ConditionResult(name, tuple(known["classes"]), known["dataset"], tuple(methods))
+    methods = [_method(method, own, twin, study.baseline, measure) for method, own in runs.items() if own and twin]
+    return ConditionResult(name, tuple(known["classes"]), known["dataset"], tuple(methods), measure)
 
 
-def _method(method: str, runs: dict[int, list[Cycle]], twin: dict[int, list[Cycle]], baseline: str) -> MethodResult:
+def _method(
+    method: str, runs: dict[int, list[Cycle]], twin: dict[int, list[Cycle]], baseline: str, measure: str
+) -> MethodResult:
     own = list(runs.values())
     shared = sorted(set(runs) & set(twin))
     comparison = None
@@ -117,7 +121,7 @@ def _method(method: str, runs: dict[int, list[Cycle]], twin: dict[int, list[Cycl
         seconds=_seconds(own),
         notes=_notes(own),
         comparison=comparison,
-        verdict=verdict(comparison, baseline) if comparison else _unpaired(method, baseline),
+        verdict=verdict(comparison, baseline, measure) if comparison else _unpaired(method, baseline),
     )
 
 
@@ -171,6 +175,7 @@ def summary(results: Results) -> dict[str, Any]:
         "conditions": {
             condition.name: {
                 "dataset": condition.dataset,
+                "measure": condition.measure,
                 "classes": list(condition.classes),
                 "methods": {method.method: _numbers(method) for method in condition.methods},
             }

@@ -132,7 +132,7 @@ def _quantiles(statistic: Callable[[Ints], float], seeds: int) -> tuple[float, f
     return float(values[int(low * (len(values) - 1))]), float(values[math.ceil(high * (len(values) - 1))])
 
 
-def verdict(comparison: Comparison, baseline: str) -> str:
+def verdict(comparison: Comparison, baseline: str, measure: str = "accuracy") -> str:
     """One plain sentence or two on what was shown at this budget."""
     if comparison.seeds < ENOUGH:
         plural = "seed" if comparison.seeds == 1 else "seeds"
@@ -141,17 +141,17 @@ def verdict(comparison: Comparison, baseline: str) -> str:
     on_average = f"{area.value:+.1f} points on average over the budget [{area.low:+.1f}, {area.high:+.1f}]"
     seeds = f"better on {round(comparison.better * comparison.seeds)} of {comparison.seeds} seeds"
     if area.low > 0:
-        return f"Better than {baseline}: {on_average}, {seeds}. {_saving(comparison, baseline)}"
+        return f"Better than {baseline}: {on_average}, {seeds}. {_saving(comparison, baseline, measure)}"
     if area.high < 0:
         return f"Worse than {baseline} at this budget: {on_average}, {seeds}."
     return f"Not better than {baseline} at this budget: {on_average}, {seeds}."
 
 
-def _saving(comparison: Comparison, baseline: str) -> str:
+def _saving(comparison: Comparison, baseline: str, measure: str) -> str:
     if comparison.reach is None or comparison.saved is None:
         return f"It ends below {baseline} all the same."
     high = f"{comparison.reach.high:.0f}" if math.isfinite(comparison.reach.high) else "not always"
     return (
-        f"It reaches {baseline}'s final accuracy with {comparison.reach.value:.0f} labels "
+        f"It reaches {baseline}'s final {measure} with {comparison.reach.value:.0f} labels "
         f"[{comparison.reach.low:.0f}, {high}] of {comparison.budget}: {comparison.saved.value:.0f} saved."
     )

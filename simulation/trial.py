@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -34,7 +34,11 @@ from simulation.study import Study, StudyError, Trial
 
 @dataclass(frozen=True)
 class Cycle:
-    """What one cycle measured, and what was labeled after it. Positions are the data set's."""
+    """What one cycle measured, and what was labeled after it. Positions are the data set's.
+
+    Where frames with boxes are labeled, accuracy is mAP at IoU .5, that of a class its average precision, labels are
+    frames, and counts and balance are of boxes.
+    """
 
     cycle: int
     labels: int
@@ -54,7 +58,7 @@ class Cycle:
 
 @dataclass(frozen=True)
 class Ground:
-    """Everything that a trial starts from."""
+    """Everything that a trial of images with one class each starts from."""
 
     dataset: Dataset
     parts: Parts
@@ -63,6 +67,20 @@ class Ground:
     learner: Learner[Any]
     store: FeatureStore
     schedule: tuple[int, ...]
+
+    def turn(self, number: int, labeled: Ints) -> Cycle:
+        """One cycle with the labels at these ascending positions."""
+        return _turn(self, number, labeled)
+
+
+class Turns(Protocol):
+    """What a trial goes through, whatever it learns: one turn for each number of labels in the schedule."""
+
+    @property
+    def initial(self) -> Ints: ...
+    @property
+    def schedule(self) -> tuple[int, ...]: ...
+    def turn(self, number: int, labeled: Ints) -> Cycle: ...
 
 
 def prepare(study: Study, trial: Trial, dataset: Dataset, store: FeatureStore) -> Ground:
@@ -139,7 +157,7 @@ class Stopped(Exception):  # noqa: N818  # no error: the trial goes on another t
 
 
 def run_trial(
-    ground: Ground, path: Path, may_go_on: Callable[[float], bool] = lambda _: True, up_to: int | None = None
+    ground: Turns, path: Path, may_go_on: Callable[[float], bool] = lambda _: True, up_to: int | None = None
 ) -> None:
     """Runs the cycles that `path` lacks (of the first `up_to`), each kept when it is finished.
 
@@ -151,7 +169,7 @@ def run_trial(
     for number in range(len(done), min(up_to or len(ground.schedule), len(ground.schedule))):
         if not may_go_on(last):
             raise Stopped
-        cycle = _turn(ground, number, np.sort(labeled))
+        cycle = ground.turn(number, np.sort(labeled))
         append(path, cycle)
         labeled = np.concatenate([labeled, np.array(cycle.chosen, dtype=np.int64)])
         last = sum(cycle.seconds.values())
@@ -162,11 +180,11 @@ def _turn(ground: Ground, number: int, labeled: Ints) -> Cycle:
     dataset, plan, truth = ground.dataset, ground.plan, ground.dataset.labels
     pool = _pool(dataset, np.setdiff1d(ground.parts.pool, labeled, assume_unique=True), labeled)
     seconds: dict[str, float] = {}
-    with _timed(seconds, "learn"):
+    with timed(seconds, "learn"):
         fit, columns = learn(
             ground.learner, pool, dataset.classes, ground.store, seed=plan.seed, wanted=evidence_needs(plan)
         )
-    with _timed(seconds, "measure"):
+    with timed(seconds, "measure"):
         right = hits(
             ground.learner, fit.model, dataset.images.take(ground.parts.test), truth[ground.parts.test], ground.store
         )
@@ -183,7 +201,7 @@ def _turn(ground: Ground, number: int, labeled: Ints) -> Cycle:
     )
     if number + 1 == len(ground.schedule):
         return seen
-    with _timed(seconds, "rank"):
+    with timed(seconds, "rank"):
         evidence = make_evidence(pool, dataset.classes, plan, {**columns, "truth": truth[pool.task_id]})
         ranking = rank(evidence, plan, labels=len(labeled))
         if ranking.problems:  # the product goes on without the plugin; a study would measure something else
@@ -208,7 +226,7 @@ def _by_class(right: NDArray[np.bool_], truth: Ints, classes: int) -> list[float
 
 
 @contextmanager
-def _timed(seconds: dict[str, float], stage: str) -> Iterator[None]:
+def timed(seconds: dict[str, float], stage: str) -> Iterator[None]:
     began = time.perf_counter()
     yield
     seconds[stage] = round(time.perf_counter() - began, 4)

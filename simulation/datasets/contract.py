@@ -13,10 +13,11 @@ from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from ml_backend.learners.contract import Images
+from simulation.datasets.scenes_config import Scenes
 
 Ints = NDArray[np.int64]
 Name = Literal[
-    "mnist", "cifar10", "cifar100", "tiny_imagenet", "digits", "label_studio", "export", "folder"
+    "mnist", "cifar10", "cifar100", "tiny_imagenet", "digits", "label_studio", "export", "folder", "road_scenes"
 ]  # of a source
 
 DOWNLOADS = ("mnist", "cifar10", "cifar100")
@@ -27,6 +28,7 @@ OPTIONS: dict[str, tuple[str, ...]] = {  # a field -> the sources that know it
     "images": ("export",),
     "project": ("label_studio",),
     "download": DOWNLOADS,
+    "scenes": ("road_scenes",),
 }
 REQUIRED: dict[str, tuple[str, ...]] = {
     "path": ("cifar100", "tiny_imagenet", "export", "folder"),
@@ -126,7 +128,8 @@ class DatasetConfig(BaseModel):
 
     name: Name = Field(
         description="mnist, cifar10, cifar100, tiny_imagenet, digits (scikit-learn's), folder (one sub-folder for each "
-        "class), export (Label Studio's JSON or JSON_MIN), or label_studio (a connected project)."
+        "class), export (Label Studio's JSON or JSON_MIN), label_studio (a connected project), or road_scenes "
+        "(videos with boxes, drawn by code)."
     )
     path: Path | None = Field(
         None,
@@ -171,6 +174,9 @@ class DatasetConfig(BaseModel):
         description="Long tail: half of the classes keep this share of their unlabeled images (IF of thesis ch. 4: "
         "0.1, 0.3 or 1). Null: classes stay as they are.",
     )
+    scenes: Scenes | None = Field(
+        None, description="Which road scenes; null: a few short drives of each subset of SYNTHIA-AL's table."
+    )
     download: bool = Field(
         False,
         description="Lets torchvision fetch mnist, cifar10 or cifar100 into `path` when it is not there. It needs the "
@@ -187,6 +193,8 @@ class DatasetConfig(BaseModel):
         for option, sources in REQUIRED.items():
             if self.name in sources and getattr(self, option) is None:
                 raise ValueError(f"'{self.name}' needs `{option}`; set it")
+        if self.name == "road_scenes" and self.imbalance is not None:
+            raise ValueError("'road_scenes' has boxes, and `imbalance` is for classes of images; remove it")
         if self.download and self.path is None:
             raise ValueError(f"a download of '{self.name}' needs `path`, the folder it goes to; set it")
         return self

@@ -17,7 +17,7 @@ TEST, POOL, INITIAL, TAIL = 1, 2, 3, 4  # streams of random numbers
 FIXED = 0  # the seed of what must not depend on the run
 
 
-def _generator(stream: int, seed: int) -> np.random.Generator:
+def generator_of(stream: int, seed: int) -> np.random.Generator:
     if seed < 0:
         raise DatasetError(f"The seed is {seed}; give 0 or more.")
     return np.random.default_rng([stream, seed])
@@ -35,13 +35,13 @@ def split(dataset: Dataset, config: DatasetConfig, seed: int) -> Parts:
         test, others = dataset.test, _without(len(dataset.labels), dataset.test)
         if config.test is not None:
             _check(dataset.name, "test", config.test, len(test))
-            test = test[stratified(dataset.labels[test], config.test, _generator(TEST, FIXED))]
+            test = test[stratified(dataset.labels[test], config.test, generator_of(TEST, FIXED))]
     else:
         test = _held_out(dataset, config, seed)
         others = _without(len(dataset.labels), test)
     if config.pool is not None:
         _check(dataset.name, "pool", config.pool, len(others))
-        others = np.sort(_generator(POOL, seed).permutation(others)[: config.pool])
+        others = np.sort(generator_of(POOL, seed).permutation(others)[: config.pool])
     return Parts(pool=others, test=test)
 
 
@@ -53,7 +53,7 @@ def _held_out(dataset: Dataset, config: DatasetConfig, seed: int) -> Ints:
     count = config.test if config.test is not None else min(most, max(1, math.floor(n * config.test_share + 0.5)))
     if count < 1:
         raise DatasetError(f"'{dataset.name}' has one image of each class, so none can be tested on; give it more.")
-    return stratified(dataset.labels, count, _generator(TEST, seed), spare=1)
+    return stratified(dataset.labels, count, generator_of(TEST, seed), spare=1)
 
 
 def _check(name: str, option: str, wanted: int, available: int) -> None:
@@ -114,7 +114,7 @@ def draw_initial(labels: IntArray, count: int, how: Literal["random", "balanced"
     truth = np.asarray(labels)
     if not 1 <= count <= len(truth):
         raise DatasetError(f"{count} initial labels were asked of a pool of {len(truth)}; give 1 to {len(truth)}.")
-    generator = _generator(INITIAL, seed)
+    generator = generator_of(INITIAL, seed)
     shuffled = generator.permutation(len(truth))
     if how == "random":
         return np.sort(shuffled[:count]).astype(np.int64)
@@ -146,7 +146,7 @@ def long_tail(labels: IntArray, parts: Parts, initial: IntArray, factor: float, 
         raise DatasetError(f"The imbalance factor is {factor}; give more than 0 and at most 1.")
     if not np.isin(initial, parts.pool).all():
         raise DatasetError("Some initial labels do not lie in the pool; draw them from it.")
-    truth, generator = np.asarray(labels), _generator(TAIL, seed)
+    truth, generator = np.asarray(labels), generator_of(TAIL, seed)
     present = np.unique(truth[parts.pool])
     rest = np.setdiff1d(parts.pool, initial)
     dropped = [np.zeros(0, dtype=np.int64)]

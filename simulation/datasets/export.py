@@ -46,7 +46,7 @@ def load_export(config: DatasetConfig) -> Dataset:
     question = _read_config(config.config) if config.config else infer(export, _data_key(export, files))
     left = Left()
     labeled = _labeled(export, question, left)
-    used = _with_images(labeled, files, left)
+    used = with_files(labeled, files, left)
     if len({label for _, label in used}) < 2:
         raise DatasetError(
             f"{export.path} has {len(used)} labeled images of less than two classes below {root}; left out: "
@@ -104,7 +104,7 @@ def _labeled(export: Export, question: ImageClassification, left: Left) -> list[
     return found
 
 
-def _with_images(labeled: list[tuple[str, str]], files: FilesBelow, left: Left) -> list[tuple[Checked, str]]:
+def with_files(labeled: list[tuple[str, str]], files: FilesBelow, left: Left) -> list[tuple[Checked, str]]:
     found: Found = files.find(url for url, _ in labeled)
     missing, ambiguous = set(found.missing), set(found.ambiguous)
     paths = list(found.paths.values())

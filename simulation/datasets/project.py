@@ -19,7 +19,7 @@ def load_project(config: DatasetConfig, rooms: House | None = None) -> Dataset:
     Nothing is asked of Label Studio. rooms: another house than this process's own.
     """
     rooms = rooms or house()
-    project = _find(rooms, config.project)
+    project = find_project(rooms, config.project)
     number = project.studio_id
     try:
         classes = read_config(project.label_config).classes
@@ -49,7 +49,7 @@ def load_project(config: DatasetConfig, rooms: House | None = None) -> Dataset:
     )
 
 
-def _find(rooms: House, number: int | None) -> Project:
+def find_project(rooms: House, number: int | None) -> Project:
     with rooms.ledger.session() as session:
         known = list(session.scalars(select(Project).order_by(Project.id)))
     found = [project for project in known if project.studio_id == number]
