@@ -16,6 +16,7 @@ import scipy.stats
 from numpy.typing import NDArray
 
 from benchmarks.tracking_data import Sequence, errors, folder, sequences
+from plugins.video.coherence_scorer import with_ties_broken
 from plugins.video.detections import Detections, Frames
 from plugins.video.motion import Linear, Still
 from plugins.video.ranks import ScoreRanks
@@ -134,6 +135,10 @@ class Pool:
             estimate = estimate_errors(self.detections, tracker, mode=mode, shown=self.shown[kind])  # type: ignore[arg-type]  # both are modes
             false, missed = estimate.false_positives, estimate.false_negatives
             found[name] = {"FP": false, "FN": false + missed}
+            if mode == "thesis":
+                doubt = self._sum(1 - p, kind)
+                broken = {target: with_ties_broken(counts, doubt) for target, counts in found[name].items()}
+                found[f"{name}, ties by score"] = broken
         truth = self.targets(kind)
         found["oracle"] = {target[-2:]: values for target, values in truth.items()}
         return found

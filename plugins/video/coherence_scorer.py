@@ -54,7 +54,7 @@ class TemporalCoherenceConfig(PluginConfig):
         "reads the frames, once for all cycles.",
     )
     tracker_settings: dict[str, Any] = Field(
-        default_factory=dict, description="Settings of that tracker by name; its defaults where nothing is given."
+        {}, description="Settings of that tracker by name; its defaults where nothing is given."
     )
     k: int = Field(
         3,
