@@ -18,7 +18,8 @@ from plugins.video.detections import Detections, Frames
 from plugins.video.frame_source import Pictures
 from plugins.video.nanotrack import NanoTrack, whole_px
 
-CHANNELS, HALF = 48, 31.0  # px of the search picture from the middle of the box to its sides
+CHANNELS = 48
+HALF, SHIFT = 31.0, 8.0  # px of the search picture: half a box, and from OpenCV's place to the middle of what it sees
 
 
 def tensor(name: str, shape: list[int]) -> Any:
@@ -60,7 +61,12 @@ def files(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
         [tensor("output1", [1, 2, 16, 16]), tensor("output2", [1, 4, 16, 16])],
         {
             "zero": np.zeros((1, CHANNELS, 1, 1)),
-            **{"score": score, "score_bias": [0, -10], "side": side, "side_bias": [HALF] * 4},
+            **{
+                "score": score,
+                "score_bias": [0, -10],
+                "side": side,
+                "side_bias": [HALF - SHIFT] * 2 + [HALF + SHIFT] * 2,
+            },
         },
     )
     return {"backbone": str(place / "backbone.onnx"), "head": str(place / "head.onnx")}
@@ -95,7 +101,7 @@ def test_it_follows_forward_and_backward_as_opencv_does(files: dict[str, str], t
                 found = moved[row, clip.offsets.tolist().index(t - at)]
                 assert found.tolist() == [x, y, x + width, y + height]
                 reached = overlaps(np.stack([found, boxes[at]]), boxes[[t, t]])
-                assert reached[0] > max(0.4, reached[1])  # the made-up head is coarse, yet better than a still box
+                assert reached[0] > reached[1] + 0.05  # the made-up head is coarse, yet better than a still box
     assert np.isnan(moved[0, :3]).all()
     assert np.isnan(moved[2, 3:]).all()
     again = registry.make("tracker", "nanotrack", files)
