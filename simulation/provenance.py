@@ -12,7 +12,10 @@ from typing import Any
 
 import psutil
 
-PACKAGES = ("nextlabel", "numpy", "scipy", "scikit-learn", "torch", "torchvision", "pillow", "pyarrow", "pydantic")
+PACKAGES = (
+    *("nextlabel", "numpy", "scipy", "scikit-learn", "torch", "torchvision", "pillow", "pyarrow", "pydantic"),
+    *("ultralytics", "opencv-python-headless", "pycocotools"),  # of studies with boxes
+)
 
 
 def record() -> dict[str, Any]:

@@ -16,8 +16,9 @@ from ml_backend.loop.box_pool import Frames
 from plugins.balance.wanted import l1_score
 from simulation import report
 from simulation.box_trial import BoxGround, prepare_boxes
+from simulation.command import Flags
 from simulation.datasets.boxes import BoxDataset
-from simulation.datasets.contract import DatasetError
+from simulation.datasets.contract import DatasetConfig, DatasetError
 from simulation.experiment import create, cycles, progress, work
 from simulation.pages import table
 from simulation.study import Study, StudyError, Trial, parse_study
@@ -273,3 +274,10 @@ def test_a_study_of_road_scenes_from_end_to_end(tmp_path: Path, monkeypatch: pyt
     assert "final mAP@.5, %" in page
     assert "final accuracy" not in page
     assert "| final mAP@.5, % |" in table(json.loads((folder / "results.json").read_text()), "blocks")
+
+
+def test_flags_ask_for_road_scenes_too() -> None:
+    flags = Flags("road_scenes", ("detection_entropy", "oracle_fn"), NAME, "60:20:100", 3, None)
+    given = flags.study()
+    assert list(given.methods) == ["random", "detection_entropy", "oracle_fn"]
+    assert given.conditions["road_scenes"].dataset == DatasetConfig(name="road_scenes")
