@@ -72,7 +72,7 @@ class YOLO(NetworkDetector[YOLOConfig]):
     def train(self, lesson: Lesson, model: Arrays | None) -> Trained:
         """See NetworkDetector.train."""
         ultralytics()  # says at once if it is not installed
-        from ml_backend.learners import yolo_network, yolo_training
+        from ml_backend.learners import state_arrays, yolo_network, yolo_training
         from ml_backend.learners.ultralytics_quiet import seeded
 
         config, names = self.config, lesson.classes
@@ -96,7 +96,7 @@ class YOLO(NetworkDetector[YOLOConfig]):
             None if progress is None else lambda done, total: progress("training", done, total),
         )
         yolo_network.settle(network, _sample(lesson), side, config.batch)
-        arrays = {PREFIX + name: array for name, array in yolo_network.to_arrays(network).items()}
+        arrays = {PREFIX + name: array for name, array in state_arrays.to_arrays(network).items()}
         arrays |= {"side": np.array([side]), "size": np.array([config.size])}
         return Trained(arrays, origin, since, epochs, losses, notes)
 
@@ -104,11 +104,11 @@ class YOLO(NetworkDetector[YOLOConfig]):
         self, network: nn.Module, classes: tuple[str, ...], model: Arrays | None
     ) -> tuple[str, Since, tuple[str, ...]]:
         """Puts the weights in that training begins at: where from, since when, and notes."""
-        from ml_backend.learners import yolo_network
+        from ml_backend.learners import state_arrays, yolo_network
 
         if model is not None:
             before = [str(name) for name in model["classes"]]
-            yolo_network.take_over(network, yolo_network.to_state(network_arrays(model)), before, classes)
+            yolo_network.take_over(network, state_arrays.to_state(network_arrays(model)), before, classes)
             return "from the last model", "earlier", ()
         name = f"yolo11{self.config.size}"
         source = detector_weights.Published(f"{name} trained on COCO", f"{ASSETS}/{name}.pt", hashed=False)

@@ -19,6 +19,7 @@ from ml_backend.learners.detector import Found
 from ml_backend.learners.gathering import Gathering
 from ml_backend.learners.pictures import device
 from ml_backend.learners.shown import ahead, empty, one_size, picture, sizes
+from ml_backend.learners.state_arrays import to_state
 from ml_backend.learners.ultralytics_quiet import ultralytics
 from ml_backend.learners.weights import WeightsError
 from plugins.contract import IntArray
@@ -109,19 +110,6 @@ def _is_last(name: str) -> bool:
     """Whether a tensor has a row for each class: the convolution that ends each of the head's class branches."""
     parts = name.split(".")
     return "cv3" in parts and parts[-2] == "2" and len(parts) == 6
-
-
-def to_arrays(network: nn.Module) -> Arrays:
-    """The state: filters in half precision, and what is small or sums many things (biases, statistics) in single."""
-    arrays = {}
-    for name, tensor in network.state_dict().items():
-        array = tensor.detach().float().cpu().numpy() if tensor.is_floating_point() else tensor.cpu().numpy()
-        arrays[name] = array.astype(np.float16) if array.ndim > 1 else array
-    return arrays
-
-
-def to_state(arrays: Arrays) -> dict[str, torch.Tensor]:
-    return {name: torch.tensor(a.astype(np.float32) if a.dtype == np.float16 else a) for name, a in arrays.items()}
 
 
 @torch.no_grad()
