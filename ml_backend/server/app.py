@@ -25,6 +25,8 @@ from ml_backend.loop.house import House
 from ml_backend.server import admin, login, media, pages, static_files, steering
 from ml_backend.server.access import require_access
 from ml_backend.server.auth import Guard
+from ml_backend.server.health_check import Doctor
+from ml_backend.server.machines import Lookout
 from ml_backend.server.metrics import Measured
 from ml_backend.server.pages.frame import LoginNeededError, error_page, login_needed, visitor, wants_page
 from ml_backend.server.pages.live import Pulse
@@ -68,6 +70,7 @@ def create_app(house: House, *, alone: bool = False) -> FastAPI:
     app.include_router(media.router)
     app.include_router(steering.router)
     app.add_api_route("/openapi", lambda: JSONResponse(app.openapi()), dependencies=[Depends(require_access)])
+    app.state.lookout, app.state.doctor = Lookout(house), Doctor(house)
     routers, app.state.tabs = pages.found()
     app.include_router(login.router)
     app.include_router(static_files.router)

@@ -56,6 +56,13 @@ class ArrayStore:
     def exists(self, key: str) -> bool:
         return bool(self._fs.exists(self._path(key)))
 
+    def size(self, key: str) -> int | None:
+        """Bytes of a bundle in the store, None if there is no such bundle."""
+        try:
+            return int(self._fs.size(self._path(key)))
+        except FileNotFoundError:
+            return None
+
     def keys(self, prefix: str) -> list[str]:
         """Keys below a prefix, sorted."""
         found = self._fs.glob(f"{self._root.rstrip('/')}/{prefix}/*.parquet")
