@@ -36,7 +36,16 @@ GONE = (
 )
 
 
-@router.api_route(f"{ROUTE}{{name:path}}", methods=["GET", "HEAD"], response_class=FileResponse, responses=REFUSALS)
+QUERY = {
+    "parameters": [
+        {"name": name, "in": "query", "required": name == "s", "schema": {"type": "string"}, "description": what}
+        for name, what in (("s", "The link's signature."), ("until", "When the link ends, seconds since 1970."))
+    ]
+}
+
+
+@router.head(f"{ROUTE}{{name:path}}", include_in_schema=False)
+@router.get(f"{ROUTE}{{name:path}}", response_class=FileResponse, responses=REFUSALS, openapi_extra=QUERY)
 def serve_stored(name: str, request: Request) -> FileResponse:
     """A stored frame or video; browsers may ask for ranges of its bytes. Links are made by `nextlabel import-video`."""
     house: House = request.app.state.house

@@ -195,3 +195,14 @@ def test_links_are_known_whatever_their_host() -> None:
     assert stored_name(f"https://label.example.com/next/media/{NAME}?s=x") == NAME
     for other in ("/data/local-files/?d=a/b.jpg", f"/media/{NAME}/more", "/media/a/b.jpg", "http://[", None, 7):
         assert stored_name(other) is None
+
+
+@pytest.mark.filterwarnings("error")
+def test_the_schema_describes_links(client: TestClient) -> None:
+    schema = client.app.openapi()["paths"]["/media/{name}"]  # type: ignore[attr-defined]  # it is a FastAPI
+    assert set(schema) == {"get"}
+    assert [(each["name"], each["in"]) for each in schema["get"]["parameters"]] == [
+        ("name", "path"),
+        ("s", "query"),
+        ("until", "query"),
+    ]
