@@ -14,13 +14,12 @@ from pydantic import Field
 
 from plugins import registry
 from plugins.contract import FloatArray, PluginConfig, PluginError, Scorer, Scores
-from plugins.detections.columns import check_classes, check_finite, check_items, check_rows
 from plugins.evidence import Array, Evidence
+from plugins.video.coherence_columns import NEEDS, OPTIONAL, film_of, pictures_of, verdicts_of
 from plugins.video.explanation import drawing, explain
-from plugins.video.footage import Footage, Side, footage
-from plugins.video.footage_errors import Expected, Judge, errors_at, expected_errors, verdicts_on
+from plugins.video.footage import Footage
+from plugins.video.footage_errors import Expected, Judge, errors_at, expected_errors
 from plugins.video.frame_errors import Mode
-from plugins.video.frame_source import FrameSource, image_files
 from plugins.video.grouping import totals
 from plugins.video.shots import shots_of
 from plugins.video.temporal_coherence import by_scores_alone
@@ -29,9 +28,6 @@ from plugins.video.verdicts import Verdicts
 
 Counts = Literal["fp", "fn", "fp+fn"]
 KEPT = 256  # frames whose boxes and links are kept between a reason and a drawing
-SIDES = ("", "labeled_")
-BOXES = ("item", "box", "score", "label", "shown")
-PEOPLE = ("labeled_box_item", "labeled_box", "labeled_box_label")
 
 
 class TemporalCoherenceConfig(PluginConfig):
@@ -46,6 +42,11 @@ class TemporalCoherenceConfig(PluginConfig):
         "calibrated",
         description="calibrated weighs scores and links into probabilities and learns from labels; thesis is the "
         "binary cut of the paper, which reads neither.",
+    )
+    labels: bool = Field(
+        True,
+        description="Of calibrated mode: whether what people drew corrects the estimate. Off is better where the "
+        "detector knows its labeled frames by heart, since it then looks better there than anywhere else.",
     )
     tracker: str = Field(
         "linear",
@@ -97,22 +98,14 @@ class TemporalCoherence(Scorer[TemporalCoherenceConfig]):
     """values: expected number of wrong boxes (of missed objects, or of both) among those that are shown.
 
     In calibrated mode the sum of the boxes' probabilities, with coefficients fitted to the labeled frames; in thesis
-    mode the number of labels of the cut. These are whole and often equal, so a fraction below 1, which grows with the
-    sum of 1 - score over shown boxes, orders equal ones. A frame without a box is expected to have no wrong one.
+    mode the number of such labels of the cut. These are whole and often equal, so a fraction below 1, which grows with
+    the sum of 1 - score over shown boxes, orders equal ones. A frame without a box is expected to have no wrong one.
     """
 
     name, title = "temporal_coherence", "Temporal coherence"
     summary = "Frames of videos whose boxes have no counterpart in the frames around come first."
     reference = "thesis ch. 2 (Zolfaghari Bengar et al., ICCVW 2019), Eq. 2.1-2.4; calibrated mode is ours"
-    needs = frozenset(
-        {
-            "task_id",
-            *(f"{side}{name}" for side in SIDES for name in ("video", "frame")),
-            *(f"{side}detection_{name}" for side in SIDES for name in BOXES),
-            *PEOPLE,
-        }
-    )
-    optional = frozenset(f"{side}{name}" for side in SIDES for name in ("size", "path", "content"))
+    needs, optional = NEEDS, OPTIONAL
 
     def check_classes(self, classes: tuple[str, ...]) -> None:  # noqa: ARG002  # it is called when a plan is saved
         """PluginError where the settings name a tracker that does not exist, or settings that it does not have."""
@@ -125,15 +118,15 @@ class TemporalCoherence(Scorer[TemporalCoherenceConfig]):
             raise PluginError(f"Scorer '{self.name}': {error}") from error
 
     def _score(self, evidence: Evidence) -> Scores:
-        film = footage(_side(evidence, ""), _side(evidence, "labeled_"), evidence.task_id)
+        film = film_of(self.name, evidence)
         tracker = self._tracker()
         if tracker.pixels:
-            frames = _pictures(evidence, film)
+            frames = pictures_of(self.name, evidence, film)
             tracker.watch(frames, evidence.cache)
             film = film.with_shots(shots_of(film, frames, evidence.cache))
         chosen = self.config
         judge = Judge(tracker, chosen.mode, chosen.k, chosen.iou, chosen.cluster_iou, chosen.pairwise)
-        verdicts = _verdicts(evidence, film)
+        verdicts = verdicts_of(self.name, evidence, film) if chosen.labels else None
         known = expected_errors(film, judge, verdicts)
         counts = known.false_positives if chosen.counts == "fp" else known.false_negatives
         if chosen.counts == "fp+fn":
@@ -165,61 +158,11 @@ class TemporalCoherence(Scorer[TemporalCoherenceConfig]):
                 f"{known.dropped} of {len(film.box_row)} boxes have no area inside their image and do not count.",
             )
         if verdicts is None and self.config.counts != "fp" and self.config.mode == "calibrated":
-            notes = (*notes, "No frame is labeled yet, so expected misses are rough; counts = fp is safer until then.")
+            notes = (
+                *notes,
+                "No labels correct the expected misses, which are rough; counts = fp is safer until they do.",
+            )
         return notes
-
-
-def _side(evidence: Evidence, prefix: str) -> Side:
-    """Frames and boxes of the pool ("") or of what is labeled, after a look at every column."""
-    who, classes = TemporalCoherence.name, len(evidence.classes)
-    video, number = (evidence.column(f"{prefix}{name}") for name in ("video", "frame"))
-    n = len(evidence) if not prefix else len(video)
-    for name, column in ((f"{prefix}video", video), (f"{prefix}frame", number)):
-        if column.shape != (n,):
-            raise PluginError(f"Scorer '{who}' got {name} of shape {column.shape}; {n} images need {(n,)}.")
-    if n and number.dtype.kind not in "iu":
-        raise PluginError(f"Scorer '{who}' got {prefix}frame of type {number.dtype}; give whole numbers.")
-    size = np.full((n, 2), np.nan)
-    if evidence.has(f"{prefix}size"):
-        given = evidence.column(f"{prefix}size")
-        check_rows(who, f"{prefix}size", given, n, (2,), "images")
-        check_finite(who, f"{prefix}size", given)
-        size = np.where(given > 0, given, np.nan)  # 0 where nobody knows it
-    item, box, score, label, shown = (evidence.column(f"{prefix}detection_{name}") for name in BOXES)
-    check_items(who, f"{prefix}detection_item", item, n)
-    for name, column, width in (("box", box, (4,)), ("score", score, ()), ("label", label, ()), ("shown", shown, ())):
-        check_rows(who, f"{prefix}detection_{name}", column, len(item), width)
-    check_finite(who, f"{prefix}detection_box", box)
-    check_finite(who, f"{prefix}detection_score", score)
-    check_classes(who, f"{prefix}detection_label", label, classes)
-    return Side(video, number, size, item, box, score, label, shown.astype(bool, copy=False))
-
-
-def _verdicts(evidence: Evidence, film: Footage) -> Verdicts | None:
-    """What people found, None where no frame is labeled."""
-    item, box, label = (evidence.column(name) for name in PEOPLE)
-    who, labeled = TemporalCoherence.name, len(film) - film.pool
-    check_items(who, PEOPLE[0], item, labeled)
-    check_rows(who, PEOPLE[1], box, len(item), (4,))
-    check_rows(who, PEOPLE[2], label, len(item))
-    check_finite(who, PEOPLE[1], box)
-    return verdicts_on(film, item, box, label) if labeled else None
-
-
-def _pictures(evidence: Evidence, film: Footage) -> FrameSource:
-    """The files of all frames, by video and number."""
-    for name in ("path", "content"):
-        for side in SIDES:
-            if not evidence.has(f"{side}{name}"):
-                raise PluginError(
-                    f"Scorer '{TemporalCoherence.name}' needs '{side}{name}' for a tracker that reads pixels; "
-                    "choose the tracker 'linear'."
-                )
-    path, content = (
-        np.concatenate([evidence.column(f"{side}{name}").astype(np.str_) for side in SIDES])[film.row]
-        for name in ("path", "content")
-    )
-    return image_files(film.names[film.video], film.number, path, content)
 
 
 def _doubt(film: Footage) -> FloatArray:

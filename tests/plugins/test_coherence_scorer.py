@@ -83,7 +83,7 @@ def test_without_labels_it_is_the_estimate_of_whole_videos(counts: str, monkeypa
     wanted["fp+fn"] = wanted["fp"] + wanted["fn"]
     answer = scored(columns_of(clip), counts=counts)
     assert np.allclose(answer.values, wanted[counts])
-    assert any("No frame is labeled" in note for note in answer.notes) == (counts != "fp")
+    assert any("No labels correct" in note for note in answer.notes) == (counts != "fp")
     monkeypatch.setattr(footage, "BLOCK", 12)
     assert np.allclose(scored(columns_of(clip), counts=counts).values, wanted[counts])
 
@@ -124,9 +124,10 @@ def test_labeled_frames_teach_and_are_evidence(counts: str) -> None:
     wanted = whole.false_positives + (whole.false_negatives if counts != "fp" else 0)
     answer = scored(columns_of(clip, labeled, truth=(item, box, label)), counts=counts)
     assert np.allclose(answer.values, wanted[~marked])
-    assert not any("No frame is labeled" in note for note in answer.notes)
-    alone = scored(columns_of(clip), counts=counts).values[~marked]
-    assert not np.allclose(answer.values, alone)
+    assert not any("No labels correct" in note for note in answer.notes)
+    untaught = scored(columns_of(clip, labeled, truth=(item, box, label)), counts=counts, labels=False).values
+    assert np.allclose(untaught, scored(columns_of(clip), counts=counts).values[~marked])  # neighbours all the same
+    assert not np.allclose(answer.values, untaught)
 
 
 @pytest.mark.parametrize("counts", ["fp", "fn"])
