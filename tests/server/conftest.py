@@ -220,9 +220,13 @@ def cheap_passwords(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("ml_backend.server.passwords.COST", 4)
 
 
-@pytest.fixture
-def people(rooms: House) -> People:
+def make_people(rooms: House) -> People:
     with rooms.ledger.session() as session:
         accounts.add_user(session, "ada", PASSWORD, "admin", author="test")
         accounts.add_user(session, "bob", PASSWORD, "viewer", author="test")
     return People()
+
+
+@pytest.fixture
+def people(rooms: House) -> People:
+    return make_people(rooms)
