@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from plugins.contract import FloatArray, IntArray
-from plugins.video.boxes import overlaps
+from plugins.video.boxes import areas, overlaps
 from plugins.video.clip import Clip, sorted_clip
 from plugins.video.detections import Detections
 from plugins.video.linking import link
@@ -19,6 +19,8 @@ from plugins.video.motion import linear
 
 OVERLAP = 0.3  # IoU, after linear motion: sampled frames lie further apart than those of temporal coherence
 REACH = 2  # sampled frames: a track outlives one in which its object was not found
+NEAR = 1.5  # sides of a box (root of its area) that an object may move between two sampled frames without overlap
+ALIKE = 0.5  # least ratio of areas of one object in two sampled frames, where overlap does not tell
 
 
 @dataclass(frozen=True, eq=False)
@@ -39,7 +41,8 @@ def linked(detections: Detections, overlap: float = OVERLAP, reach: int = REACH)
     """Rows of the detections of one video, track by track and by time; every usable detection is in one track.
 
     Links are those of temporal coherence (`plugins.video.linking`) within a class, boxes moved on linearly. They are
-    taken greedily: nearer in time first, then by overlap; a detection has one follower and one predecessor.
+    taken greedily: nearer in time first, then by overlap; a detection has one follower and one predecessor. What then
+    has none goes on in the next sampled frame at the nearest box of its class and about its size that is left.
     """
     clip = sorted_clip(detections, reach)
     moved = linear(clip)
@@ -48,10 +51,9 @@ def linked(detections: Detections, overlap: float = OVERLAP, reach: int = REACH)
     shared = _overlap(clip, moved, links.earlier, links.later, gap)
     follower = np.full(len(clip), -1, dtype=np.int64)
     preceded = np.zeros(len(clip), dtype=bool)
-    best_first = np.lexsort((links.later, links.earlier, -shared, gap))
-    for earlier, later in zip(links.earlier[best_first].tolist(), links.later[best_first].tolist(), strict=True):
-        if follower[earlier] < 0 and not preceded[later]:
-            follower[earlier], preceded[later] = later, True
+    _take(links.earlier, links.later, np.lexsort((links.later, links.earlier, -shared, gap)), follower, preceded)
+    earlier, later, away = _near(clip, np.flatnonzero(follower < 0), np.flatnonzero(~preceded))
+    _take(earlier, later, np.lexsort((later, earlier, away)), follower, preceded)
     chains = []
     for start in np.flatnonzero(~preceded).tolist():
         chain = [start]
@@ -66,6 +68,28 @@ def _overlap(clip: Clip, moved: FloatArray, earlier: IntArray, later: IntArray, 
     ahead = overlaps(moved[earlier, clip.k + gap - 1], clip.box[later])
     back = overlaps(moved[later, clip.k - gap], clip.box[earlier])
     return np.asarray(np.fmax(ahead, back))
+
+
+def _take(earlier: IntArray, later: IntArray, order: IntArray, follower: IntArray, preceded: NDArray[np.bool_]) -> None:
+    """Joins pairs in this order wherever both ends are free."""
+    for a, b in zip(earlier[order].tolist(), later[order].tolist(), strict=True):
+        if follower[a] < 0 and not preceded[b]:
+            follower[a], preceded[b] = b, True
+
+
+def _near(clip: Clip, ends: IntArray, starts: IntArray) -> tuple[IntArray, IntArray, FloatArray]:
+    """(P,) (P,) pairs of an end and a start in the next frame that may be one object, and how many sides apart (P,)."""
+    following = clip.neighbours[clip.frame[ends], clip.k]
+    low = np.searchsorted(clip.frame[starts], following)  # detections stand frame by frame
+    count = np.where(following >= 0, np.searchsorted(clip.frame[starts], following, side="right") - low, 0)
+    a = np.repeat(ends, count)
+    b = starts[np.arange(len(a)) + np.repeat(low - (np.cumsum(count) - count), count)]
+    area = areas(clip.box)
+    centre = (clip.box[:, :2] + clip.box[:, 2:]) / 2
+    away = np.hypot(*(centre[b] - centre[a]).T) / np.sqrt(np.maximum(area[a], area[b]))
+    alike = np.minimum(area[a], area[b]) >= ALIKE * np.maximum(area[a], area[b])
+    good = (clip.label[a] == clip.label[b]) & alike & (away <= NEAR)
+    return a[good], b[good], away[good]
 
 
 def drawn_tracks(detections: Detections, doubtful: IntArray) -> list[Drawn]:
