@@ -153,7 +153,7 @@ def evenness(rows: Sequence[BalanceRow]) -> Chart:
     """L1 scores by cycle: of all labels, of what was added, and what the selector expected of its batch."""
     expected = [_expected(row) for row in rows]
     cycles = [row.cycle for row in rows]
-    series = [
+    series: list[tuple[str, list[float | None]]] = [
         ("all labels", [row.score for row in rows]),
         ("added", [row.added_score for row in rows]),
         ("expected of the batch", expected),
