@@ -30,6 +30,8 @@ Arrays = dict[str, NDArray[Any]]
 Backbone = Literal["resnet50", "mobilenet_v3"]
 Norm = Literal["frozen", "group"]
 LARGEST = 4  # times the shorter side: a longer image is scaled by its longer side
+PROPOSALS = 300  # of an image that are decided on (Ren et al. 2015; torchvision takes 1000, at thrice the time)
+SAMPLED = 128  # of them that training takes its loss over (Girshick 2015; torchvision takes 512)
 FITTING = 0.9  # share of the body's tensors that a weights file must fill
 COCO = tuple(FasterRCNN_ResNet50_FPN_Weights.COCO_V1.meta["categories"][1:])  # 'N/A' where COCO skips a number
 HEAD = "roi_heads.box_predictor."  # layers with rows for each class, background first
@@ -43,15 +45,21 @@ def build(backbone: Backbone, norm: Norm, classes: int, short_side: int) -> Fast
     """
     layer: Callable[[int], nn.Module] = FrozenBatchNorm2d if norm == "frozen" else _groups
     trained = 3 if norm == "frozen" else 5
-    sides: dict[str, Any] = {"min_size": short_side, "max_size": LARGEST * short_side}
+    given: dict[str, Any] = {
+        "min_size": short_side,
+        "max_size": LARGEST * short_side,
+        "rpn_post_nms_top_n_train": 4 * SAMPLED,
+        "rpn_post_nms_top_n_test": PROPOSALS,
+        "box_batch_size_per_image": SAMPLED,
+    }
     if backbone == "resnet50":
         body = resnet_fpn_backbone(backbone_name="resnet50", weights=None, norm_layer=layer, trainable_layers=trained)
-        return FasterRCNN(body, classes + 1, **sides)
+        return FasterRCNN(body, classes + 1, **given)
     body = mobilenet_backbone(
         backbone_name="mobilenet_v3_large", weights=None, fpn=True, norm_layer=layer, trainable_layers=trained + 1
     )
     anchors = AnchorGenerator(((32, 64, 128, 256, 512),) * 3, ((0.5, 1.0, 2.0),) * 3)
-    return FasterRCNN(body, classes + 1, rpn_anchor_generator=anchors, rpn_pre_nms_top_n_test=150, **sides)
+    return FasterRCNN(body, classes + 1, rpn_anchor_generator=anchors, rpn_pre_nms_top_n_test=150, **given)
 
 
 def _groups(channels: int) -> nn.GroupNorm:
