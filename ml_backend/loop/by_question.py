@@ -20,12 +20,19 @@ from plugins.contract import IntArray
 AnyPool = Pool | BoxPool | VideoPool
 
 
-def read_pool(house: House, studio: Studio, project_id: int, question: Question, plan: Plan) -> AnyPool:
+def read_pool(
+    house: House,
+    studio: Studio,
+    project_id: int,
+    question: Question,
+    plan: Plan,
+    progress: Progress | None = None,
+) -> AnyPool:
     """Items whose media are at hand; unusable ones are left out (they stand among the project's problems)."""
     if isinstance(question, BoxesConfig):
         return read_box_pool(house, studio, project_id, question)
     if isinstance(question, TracksConfig):
-        return read_video_pool(house, studio, project_id, question, plan.videos.frames_per_second)
+        return read_video_pool(house, studio, project_id, question, plan.videos.frames_per_second, progress)
     return pool.read_pool(house, studio, project_id, question.classes)
 
 

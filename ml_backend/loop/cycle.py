@@ -118,7 +118,7 @@ def _run(turn: Turn, project_id: int, kind: str) -> None:
         synced = sync(turn.house, turn.studio, project_id)
         if isinstance(synced.config, ImageClassification):
             collect(turn.house, project_id)
-        pool = read_pool(turn.house, turn.studio, project_id, synced.config, turn.plan)
+        pool = read_pool(turn.house, turn.studio, project_id, synced.config, turn.plan, turn.watch.progress)
         _note_problems(turn, synced)
     with turn.phase("learn"):
         learned = _learn(turn, project_id, kind, pool, synced)

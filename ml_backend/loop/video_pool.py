@@ -10,7 +10,7 @@ import numpy as np
 from sqlalchemy import Row, or_, select
 
 from ml_backend.learners.contract import Images
-from ml_backend.learners.detector import LabeledBoxes
+from ml_backend.learners.detector import LabeledBoxes, Progress
 from ml_backend.loop.box_pool import BoxPool, Frames, Ints
 from ml_backend.loop.house import House
 from ml_backend.loop.overrides import served
@@ -73,11 +73,16 @@ class Video:
 
 
 def read_video_pool(
-    house: House, studio: Studio, project_id: int, config: TracksConfig, frames_per_second: float
+    house: House,
+    studio: Studio,
+    project_id: int,
+    config: TracksConfig,
+    frames_per_second: float,
+    progress: Progress | None = None,
 ) -> VideoPool:
     """Videos whose file is at hand and can be decoded; the others are named among the problems and left out.
 
-    Frames that were not taken before are taken now.
+    Frames that were not taken before are taken now; progress is told of videos, before each.
     """
     media, store = house.videos(studio), house.settings.model_dir.absolute() / STORE
     columns = (Item.task_id, Item.content, Item.status, Item.regions, Item.fps)
@@ -89,7 +94,9 @@ def read_video_pool(
         rows = session.execute(query.order_by(Item.task_id)).all()
     problems: dict[int, tuple[str, str]] = {}
     videos, drawn = [], {}
-    for row in rows:
+    for done, row in enumerate(rows):
+        if progress is not None:
+            progress("videos looked at", done, len(rows))
         try:
             video = _video(row, media.path(row.content), frames_per_second, store)
             if row.status == "labeled":
