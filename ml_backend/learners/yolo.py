@@ -29,8 +29,8 @@ if TYPE_CHECKING:
     from torch import nn
 
 ASSETS = "https://github.com/ultralytics/assets/releases/download/v8.4.0"
-PASSES: dict[Since, int] = {"scratch": 20_000, "published": 6_000, "earlier": 4_000}  # images seen in one training
-BOUNDS: dict[Since, tuple[int, int]] = {"scratch": (30, 200), "published": (10, 100), "earlier": (5, 50)}
+PASSES: dict[Since, int] = {"scratch": 12_000, "published": 4_000, "earlier": 2_000}  # images seen in one training
+BOUNDS: dict[Since, tuple[int, int]] = {"scratch": (25, 150), "published": (8, 80), "earlier": (4, 30)}
 LARGEST = 640  # px
 BATCH = 16  # images looked at together
 SETTLED = 256  # images on which the statistics of normalisation are taken
