@@ -12,6 +12,7 @@ from sqlalchemy import select
 
 from ml_backend.loop import balance
 from ml_backend.loop.advice import advise
+from ml_backend.loop.box_pool import BoxPool
 from ml_backend.loop.by_question import AnyPool, rank_items, read_pool, recall, train
 from ml_backend.loop.control import with_control
 from ml_backend.loop.gain import kept_in_cycle, read_gain
@@ -26,6 +27,7 @@ from ml_backend.loop.reasons import tell_reasons
 from ml_backend.loop.reference import measure_savings
 from ml_backend.loop.responses import collect
 from ml_backend.loop.sync import ProjectGoneError, Synced, UnusableProjectError, sync
+from ml_backend.loop.video_strips import keep_strips
 from ml_backend.loop.watch import CycleCancelledError, Watch, watched
 from ml_backend.store.ledger import next_number, note_problem, solve_problems
 from ml_backend.store.tables import Cycle, Project, now
@@ -135,6 +137,8 @@ def _run(turn: Turn, project_id: int, kind: str) -> None:
         ranking = with_control(ranking, pool.task_id, turn.plan, turn.cycle.number, last)
         ranking = apply_overrides(ranking, held)
         turn.notes += [*ranking.notes, *_advice(turn, project_id, learned, pool, synced)]
+        if isinstance(pool, BoxPool):
+            keep_strips(turn.house, project_id, pool, learned.evidence)
     with turn.phase("publish"):
         version = publish(turn.house, turn.studio, turn.cycle, ranking, pool.task_id, learned, synced.config, turn.plan)
     _close(turn, project_id, pool, learned, ranking, version)

@@ -9,7 +9,12 @@ from typing import Any
 from ml_backend.loop.stored_ranking import StoredRanking
 
 LIKELY = 0.5  # probability from which a box counts as suspected
-KINDS = {"shown": "detected", "wrong": "probably wrong", "miss": "possibly missed"}  # with the words of the legend
+KINDS = {  # with the words of the legend
+    "shown": "detected",
+    "wrong": "probably wrong",
+    "miss": "possibly missed",
+    "link": "counterpart in a frame around",
+}
 
 
 @dataclass(frozen=True)
@@ -53,6 +58,21 @@ def drawn(drawing: dict[str, Any], classes: Sequence[str]) -> list[Shape]:
             says = f"{_name(box['label'], classes)} {KINDS['miss']} ({box['missed']:.0%})"
             shapes.append(_shape("miss", box["box"], says))
     return shapes
+
+
+def linked(drawing: dict[str, Any], frame: int, classes: Sequence[str]) -> list[Shape]:
+    """The counterparts that the shown boxes of a drawing have in another frame.
+
+    >>> box = {"row": 3, "label": 0, "score": 0.9, "wrong": 0.1}
+    >>> [s.says for s in linked({"boxes": [box], "links": [{"row": 3, "frame": 8, "box": [0, 0, 4, 2]}]}, 8, ["Car"])]
+    ['counterpart of Car 0.90']
+    """
+    boxes = {box["row"]: box for box in drawing.get("boxes", []) if box.get("shown", True)}
+    return [
+        _shape("link", link["box"], f"counterpart of {_name(box['label'], classes)} {box['score']:.2f}")
+        for link in drawing.get("links", [])
+        if link["frame"] == frame and (box := boxes.get(link["row"])) is not None
+    ]
 
 
 def predicted(ranking: StoredRanking, rank: int, classes: Sequence[str]) -> list[Shape]:
