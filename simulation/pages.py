@@ -41,7 +41,10 @@ def fill(text: str, results: dict[str, Any], folder: str) -> str:
             raise PageError(f"The page asks for '{name}'; the results have {', '.join(results['conditions'])}.")
         extras = _extras(match["extras"])
         measure = results["conditions"][name].get("measure", "accuracy")
-        figures = [(f"{measure} against labels", "accuracy"), *((EXTRAS[extra][0], extra) for extra in extras)]
+        figures = [
+            (f"{measure} against labels", "accuracy"),
+            *((_said(EXTRAS[extra][0], measure), extra) for extra in extras),
+        ]
         drawn = "\n".join(f"![{name}: {caption}]({folder}/{name}-{figure}.png)" for caption, figure in figures)
         return f"{match[1]}{table(results, name, extras)}\n\n{drawn}\n{match[5]}"
 
@@ -90,7 +93,10 @@ def table(results: dict[str, Any], condition: str, extras: Sequence[str] = ()) -
         "at the end",
         "better on",
     ]
-    head += [f"n* (labels to reach {baseline}'s end)", *(column for extra in extras for column in EXTRAS[extra][1])]
+    head += [
+        f"n* (labels to reach {baseline}'s end)",
+        *(_said(column, measure) for extra in extras for column in EXTRAS[extra][1]),
+    ]
     rows = [f"| {' | '.join(head)} |", "|---" * len(head) + "|"]
     for name, method in results["conditions"][condition]["methods"].items():
         final, found = method["final"], method["comparison"]
@@ -111,6 +117,15 @@ def table(results: dict[str, Any], condition: str, extras: Sequence[str] = ()) -
             cells += [f"{score:.3f}" for score in scores]
         rows.append(f"| {' | '.join(cells)} |")
     return "\n".join(rows)
+
+
+def _said(caption: str, measure: str) -> str:
+    """A caption of EXTRAS for what was measured.
+
+    >>> _said("accuracy on what was queried", "mAP@.5")
+    'mAP@.5 on what was queried'
+    """
+    return caption.replace("accuracy", measure)
 
 
 def _interval(estimate: dict[str, float], factor: float, *, plus: bool = True) -> str:
