@@ -149,7 +149,8 @@ def found(
     shapes = list(sizes(images))
     batches = one_size(shapes, batch)
     decoded = ahead(partial(picture, images), [item for group in batches for item in group], 2 * batch)
-    gathering, done = Gathering(len(images)), 0
+    classes = network.roi_heads.box_predictor.cls_score.out_features - 1
+    gathering, done = Gathering(len(images), classes), 0
     for group in batches:
         tensors = [as_tensor(next(decoded)) for _ in group]
         for item, (box, logits) in zip(group, _proposed(network, tensors), strict=True):

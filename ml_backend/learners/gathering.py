@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -15,8 +16,9 @@ Part = tuple[NDArray[Any], NDArray[Any], NDArray[Any], NDArray[Any]]
 class Gathering:
     """Takes the boxes of each of n images, by falling score, and gives them all in the order of the images."""
 
-    def __init__(self, images: int) -> None:
+    def __init__(self, images: int, classes: int) -> None:
         self._parts: list[Part | None] = [None] * images
+        self._classes = classes
 
     def put(
         self, item: int, box: NDArray[Any], score: NDArray[Any], label: NDArray[Any], probabilities: NDArray[Any]
@@ -27,7 +29,7 @@ class Gathering:
     def found(self) -> Found:
         parts = [(item, part) for item, part in enumerate(self._parts) if part is not None]
         if not parts:
-            return Found.nothing()
+            return replace(Found.nothing(), probabilities=np.zeros((0, self._classes), dtype=np.float32))
         counts = [len(part[1]) for _, part in parts]
         box, score, label, probabilities = (np.concatenate([part[column] for _, part in parts]) for column in range(4))
         return Found(

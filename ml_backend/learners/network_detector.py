@@ -209,8 +209,10 @@ def _known(model: Arrays | None, contents: list[str]) -> NDArray[np.uint64]:
 def _classes_notes(model: Arrays | None, classes: tuple[str, ...]) -> list[str]:
     if model is None:
         return []
-    before = {str(name) for name in model["classes"]}
-    new, gone = [name for name in classes if name not in before], sorted(before - set(classes))
+    before = {str(name).casefold(): str(name) for name in model["classes"]}
+    now = {name.casefold() for name in classes}
+    new = [name for name in classes if name.casefold() not in before]
+    gone = [name for folded, name in before.items() if folded not in now]
     notes = []
     if new:
         notes.append(f"New to the model, and begun at random weights: {', '.join(new)}.")

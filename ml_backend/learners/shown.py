@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -34,10 +35,18 @@ def header(path: Path) -> Header:
         with Image.open(path) as image:
             turned = image.getexif().get(ORIENTATION, 1)
             plain = turned in (0, 1) and image.mode in ("RGB", "L") and not image.has_transparency_data
+            plain = plain and (image.format != "JPEG" or _complete(path))
             height, width = (image.width, image.height) if turned in (5, 6, 7, 8) else (image.height, image.width)
             return Header(height, width, SUFFIXES.get(image.format or "") if plain else None)
     except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
         raise UnreadableImageError(path, error) from error
+
+
+def _complete(path: Path) -> bool:
+    """Whether a JPEG ends as it should; in the place of one that does not, ultralytics would put a copy of its own."""
+    with path.open("rb") as file:
+        file.seek(-2, os.SEEK_END)
+        return file.read() == b"\xff\xd9"
 
 
 def sizes(images: Images) -> Sequence[tuple[int, int]]:

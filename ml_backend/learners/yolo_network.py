@@ -189,11 +189,12 @@ def found(
 
     progress: is told how many images are done.
     """
+    whole: Any = network
     fits = [Fitting.into(shape, side) for shape in sizes(images)]
     batches = one_size([fit.outer for fit in fits], looking.batch)
     order = [item for batch in batches for item in batch]
     decoded = ahead(lambda i: fits[i].put(picture(images, i)), order, 2 * looking.batch)
-    gathering, done = Gathering(len(images)), 0
+    gathering, done = Gathering(len(images), whole.model[-1].nc), 0
     for batch in batches:
         stacked = torch.from_numpy(np.stack([next(decoded) for _ in batch])).to(device())
         pixels = stacked.permute(0, 3, 1, 2).to(next(network.parameters()).dtype).div_(255)

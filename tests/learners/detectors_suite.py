@@ -33,9 +33,9 @@ def check_found(found: Found, images: Images, classes: int) -> None:
     assert (found.box[:, 2:] >= found.box[:, :2]).all()
     assert ((found.score >= 0) & (found.score <= 1)).all()
     assert ((found.label >= 0) & (found.label < classes)).all()
+    assert found.probabilities is not None
+    assert found.probabilities.shape == (k, classes)
     if k:
-        assert found.probabilities is not None
-        assert found.probabilities.shape == (k, classes)
         assert np.allclose(found.probabilities.sum(axis=1), 1, atol=1e-5)
         assert np.array_equal(found.probabilities.argmax(axis=1), found.label)
 
@@ -107,6 +107,7 @@ def check_odd_images(make: Make, folder: Path, scenes: Scenes) -> None:
     odd = Scenes(images, boxes, np.array(["a"] * 4))
     fit, _, steps = fitted(make(epochs=1), odd, Images([], []), folder / "kept")
     assert len(fit.pool) == 0
+    check_found(fit.pool, Images([], []), len(CLASSES))
     check_found(fit.labeled, images, len(CLASSES))
     check_progress(steps, 4)
     assert fit.precision is None

@@ -114,6 +114,19 @@ def test_a_link_follows_a_file_that_moved(images: Images, tmp_path: Path) -> Non
     assert next((tmp_path / "set/images").glob(f"{images.contents[0]}.*")).read_bytes()
 
 
+def test_a_jpeg_that_ends_too_early_is_no_link(tmp_path: Path) -> None:
+    """Ultralytics would put a repaired copy in its place, in every cycle anew."""
+    path = half_red(tmp_path / "odd.jpg")
+    path.write_bytes(path.read_bytes() + b"more")
+    images, before = images_of([path]), path.read_bytes()
+    drawn = LabeledBoxes(np.array([0]), np.array([[0.0, 0, 9, 9]]), np.array([0]))
+    written(tmp_path / "set", images, drawn, held=())
+    kept = next((tmp_path / "set/images").iterdir())
+    assert not kept.is_symlink()
+    assert kept.read_bytes().endswith(b"\xff\xd9")
+    assert path.read_bytes() == before
+
+
 def test_without_links_files_are_copied(images: Images, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def refused(*_: object) -> None:
         raise OSError("no links here")
