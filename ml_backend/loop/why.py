@@ -179,7 +179,8 @@ def _stands(
     if rank < batch and kept is not None:
         return f"chosen in the batch of {batch} by '{_selector(session, cycle)}': {kept.reason.rstrip('.')}"
     rest = "in random order" if phase == "coverage" else "in order of score"
-    return f"it stands behind the batch of {batch} that '{_selector(session, cycle)}' chose, {rest}"
+    behind = f"behind the batch of {batch} that '{_selector(session, cycle)}' chose, " if batch else ""
+    return f"it stands {behind}{rest}"
 
 
 def _selector(session: Session, cycle: Cycle) -> str:
