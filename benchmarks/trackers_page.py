@@ -26,7 +26,7 @@ def figures(result: dict[str, Any]) -> list[str]:
     lines = [f"| video | tracker | boxes | {frames} | ms a box | ms a frame |", "|---|---|---:|---|---|---|---:|---:|"]
     for row in result["rows"]:
         cells = [f"{row[f'IoU {place}']:.2f} / {row[f'over .5 {place}']:.2f}" for place in PLACES]
-        costs = [f"{row[key]:.2g}" if row.get(key) is not None else "" for key in ("ms per box", "ms per frame")]
+        costs = [f"{row[key]:.3g}" if row.get(key) is not None else "" for key in ("ms per box", "ms per frame")]
         lines.append(f"| {' | '.join([row['video'], row['tracker'], str(row['boxes']), *cells, *costs])} |")
     return [*lines, "", f"{_siamfc(result['siamfc'])} Left out: {', '.join(result['left_out']) or 'nothing'}."]
 
