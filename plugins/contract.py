@@ -98,7 +98,12 @@ class Scorer(Plugin[ConfigT]):
 
 
 class Selector(Plugin[ConfigT]):
-    """Orders a batch."""
+    """Orders a batch.
+
+    orders_all: whether it is asked for the whole pool, since what follows the batch matters and costs little.
+    """
+
+    orders_all: ClassVar[bool] = False
 
     @abstractmethod
     def select(self, evidence: Evidence, values: FloatArray, budget: int) -> Selection:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+
 from ml_backend.loop.plan import Advice, Plan
 from plugins import registry
 
@@ -21,6 +24,23 @@ def advise(plan: Plan, *, accuracy: float | None, labels: int, classes: int, fea
         *_low_accuracy(settings, accuracy, features),
         *_harmful(plan, accuracy),
         *_large_batch(plan, labels, classes),
+    )
+
+
+def packed(facts: Mapping[str, Any], batch: int) -> tuple[str, ...]:
+    """Where a selector that keeps frames apart (`facts` of its selection) could not do so for a whole batch.
+
+    >>> packed({"apart": 12, "distance": 3}, 20)
+    ('Only 12 frames stand more than 3 frames from labeled and chosen ones, and a batch is 20: little choice is left. Lower
+    the distance of `spaced`, or add videos.',)
+    >>> packed({"apart": 20, "distance": 3}, 20), packed({}, 20)
+    ((), ())
+    """
+    if facts.get("apart", batch) >= batch:
+        return ()
+    return (
+        f"Only {facts['apart']} frames stand more than {facts['distance']} frames from labeled and chosen ones, and a "
+        f"batch is {batch}: little choice is left. Lower the distance of `spaced`, or add videos.",
     )
 
 

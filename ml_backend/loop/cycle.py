@@ -11,7 +11,7 @@ import structlog
 from sqlalchemy import select
 
 from ml_backend.loop import balance
-from ml_backend.loop.advice import advise
+from ml_backend.loop.advice import advise, packed
 from ml_backend.loop.box_pool import BoxPool
 from ml_backend.loop.by_question import AnyPool, rank_items, read_pool, recall, train
 from ml_backend.loop.control import with_control
@@ -136,7 +136,12 @@ def _run(turn: Turn, project_id: int, kind: str) -> None:
         ranking = rank_items(pool, learned, turn.plan, last=last)
         ranking = with_control(ranking, pool.task_id, turn.plan, turn.cycle.number, last)
         ranking = apply_overrides(ranking, held)
-        turn.notes += [*ranking.notes, *_advice(turn, project_id, learned, pool, synced)]
+        chosen = ranking.selection.facts if ranking.selection is not None else {}
+        turn.notes += [
+            *ranking.notes,
+            *packed(chosen, min(ranking.batch, len(pool.task_id))),
+            *_advice(turn, project_id, learned, pool, synced),
+        ]
         if isinstance(pool, BoxPool):
             keep_strips(turn.house, project_id, pool, learned.evidence)
     with turn.phase("publish"):

@@ -238,10 +238,16 @@ def _order(
     values = columns[0].scores.values  # one scorer's own: a selector may weigh nats against something else
     if len(columns) > 1:
         values = combine([(column.scores.values, column.weight) for column in columns])
-    selection = _select(plan.selector, evidence, values, batch, problems)
+    budget = len(evidence) if _orders_all(plan) else batch
+    selection = _select(plan.selector, evidence, values, budget, problems)
     rest = np.lexsort((evidence.jitter, -values))
     order = put_last(_complete(selection.order, rest), last)
     return Ranking(order, "scored", batch, columns, selection, joined_notes(columns, *selection.notes), problems)
+
+
+def _orders_all(plan: Plan) -> bool:
+    listing = registry.available("selector").get(plan.selector.name)
+    return bool(getattr(listing.cls, "orders_all", False)) if listing else False
 
 
 def _select(

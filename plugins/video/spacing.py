@@ -163,6 +163,7 @@ class Spaced(Selector[SpacedConfig]):
     summary = "Videos take turns with their best frames; frames beside a labeled or a chosen one are skipped."
     reference = "thesis ch. 2, temporal representativeness"
     needs = frozenset({"task_id", "video", "frame", "labeled_video", "labeled_frame"})
+    orders_all = True
 
     def select(self, evidence: Evidence, values: FloatArray, budget: int) -> Selection:
         values = checked_values("The combined score", values, len(evidence))
@@ -188,21 +189,10 @@ class Spaced(Selector[SpacedConfig]):
             raise PluginError(f"Selector 'spaced': {error}") from None
         close = len(found.order) - found.distant
         notes: tuple[str, ...] = ()
-        if close:
+        if close and budget < len(evidence):  # of a whole pool most must stand close
             notes = (
                 f"{close} of {len(found.order)} frames stand within {distance} frames of a labeled or chosen one: "
                 f"nothing else was left, since at that distance at most 1 frame in {distance + 1} fits.",
             )
-        place = {int(i): n for n, i in enumerate(found.order)}
-
-        def reason(item: int) -> str:
-            apart = place.get(item, len(place)) < found.distant
-            kept = (
-                f"more than {distance} frames from labeled and chosen ones"
-                if apart
-                else "close to others, since no frame farther away is left"
-            )
-            return f"frame {number[item]} of video {video[item]}, {kept}"
-
         facts = {"frames": len(found.order), "apart": found.distant, "within_cap": found.strict, "distance": distance}
-        return Selection(found.order, reason=reason, notes=notes, facts=facts)
+        return Selection(found.order, notes=notes, facts=facts)  # a frame's reason is what its scorer says
