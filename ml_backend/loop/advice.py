@@ -31,8 +31,8 @@ def packed(facts: Mapping[str, Any], batch: int) -> tuple[str, ...]:
     """Where a selector that keeps frames apart (`facts` of its selection) could not do so for a whole batch.
 
     >>> packed({"apart": 12, "distance": 3}, 20)
-    ('Only 12 frames stand more than 3 frames from labeled and chosen ones, and a batch is 20: little choice is left. Lower
-    the distance of `spaced`, or add videos.',)
+    ('Only 12 frames stand more than 3 frames from labeled and chosen ones, and a batch is 20: little choice is left.
+    Lower the distance of `spaced`, or add videos.',)
     >>> packed({"apart": 20, "distance": 3}, 20), packed({}, 20)
     ((), ())
     """
