@@ -6,7 +6,7 @@ from collections.abc import Callable
 from datetime import datetime
 from typing import Any
 
-from markupsafe import Markup
+from markupsafe import Markup, escape
 
 from ml_backend.store.tables import now
 
@@ -96,6 +96,19 @@ def plural(count: int, word: str) -> str:
     return f"{number(count)} {word}{'' if count == 1 else 's'}"
 
 
+def code(sentence: str) -> Markup:
+    """What stands between backticks, as in all our sentences, as code.
+
+    >>> code("Run `nextlabel worker` <now>.")
+    Markup('Run <code>nextlabel worker</code> &lt;now&gt;.')
+    """
+    parts = sentence.split("`")
+    if len(parts) % 2 == 0:  # one that has no partner
+        return Markup(escape(sentence))
+    marked = (Markup("<code>{}</code>").format(part) if i % 2 else escape(part) for i, part in enumerate(parts))
+    return Markup("").join(marked)
+
+
 FILTERS: dict[str, Callable[..., Any]] = {
     "number": number,
     "percent": percent,
@@ -103,4 +116,5 @@ FILTERS: dict[str, Callable[..., Any]] = {
     "ago": ago,
     "size": size,
     "plural": plural,
+    "code": code,
 }
