@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from ml_backend.learners.detector import Progress
 from ml_backend.loop import learning, learning_boxes, pool
 from ml_backend.loop.box_pool import BoxPool, read_box_pool
@@ -14,7 +16,7 @@ from ml_backend.loop.video_pool import VideoPool, read_video_pool
 from ml_backend.loop.video_ranking import rank_videos
 from ml_backend.studio.client import Studio
 from ml_backend.studio.question import Question
-from ml_backend.studio.regions.config import BoxesConfig, TracksConfig
+from ml_backend.studio.regions.config import BoxesConfig, TimelineConfig, TracksConfig
 from plugins.contract import IntArray
 
 AnyPool = Pool | BoxPool | VideoPool
@@ -31,7 +33,7 @@ def read_pool(
     """Items whose media are at hand; unusable ones are left out (they stand among the project's problems)."""
     if isinstance(question, BoxesConfig):
         return read_box_pool(house, studio, project_id, question)
-    if isinstance(question, TracksConfig):
+    if isinstance(question, (TracksConfig, TimelineConfig)):
         return read_video_pool(house, studio, project_id, question, plan.videos.frames_per_second, progress)
     return pool.read_pool(house, studio, project_id, question.classes)
 
@@ -46,7 +48,11 @@ def train(
     progress: Progress | None = None,
 ) -> Learned:
     """Fits the plan's learner on the labels, and keeps model and evidence; of whole videos, that of their frames."""
-    items = _learned_from(items)
+    if isinstance(items, VideoPool):
+        learned = train(house, project_id, cycle, plan, items.frames, items.classes, progress)
+        if isinstance(items.frames, BoxPool):
+            return learned
+        return replace(learned, accuracy=None, notes=_unmeasured(learned))
     if isinstance(items, BoxPool):
         return learning_boxes.train_boxes(house, project_id, cycle, plan, items, classes, progress)
     return learning.train(house, project_id, cycle, plan, items, classes)
@@ -56,14 +62,17 @@ def recall(
     house: House, project_id: int, trained_in: int, plan: Plan, items: AnyPool, classes: tuple[str, ...]
 ) -> Learned | None:
     """The evidence of an earlier training on today's items, None where it is gone or does not fit."""
-    items = _learned_from(items)
+    if isinstance(items, VideoPool):
+        return recall(house, project_id, trained_in, plan, items.frames, items.classes)
     if isinstance(items, BoxPool):
         return learning_boxes.recall_boxes(house, project_id, trained_in, plan, items, classes)
     return learning.recall(house, project_id, trained_in, plan, items, classes)
 
 
-def _learned_from(items: AnyPool) -> Pool | BoxPool:
-    return items.frames if isinstance(items, VideoPool) else items
+def _unmeasured(learned: Learned) -> tuple[str, ...]:
+    """A learner of classes holds out single frames, which frames beside them in the same video give away."""
+    said = "Accuracy is not measured: frames of one video are too alike to be held out from each other."
+    return learned.notes if learned.accuracy is None else (*learned.notes, said)
 
 
 def rank_items(items: AnyPool, learned: Learned, plan: Plan, *, last: IntArray | None = None) -> Ranking:

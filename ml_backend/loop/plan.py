@@ -15,7 +15,7 @@ from ml_backend.store.tables import PlanVersion, Project
 from ml_backend.studio.config_xml import ConfigError
 from ml_backend.studio.labels import ImageClassification
 from ml_backend.studio.question import Question, read_question
-from ml_backend.studio.regions.config import TracksConfig
+from ml_backend.studio.regions.config import TimelineConfig, TracksConfig
 from plugins import registry
 from plugins.contract import PluginError
 
@@ -227,9 +227,10 @@ def check_for_project(session: Session, project_id: int, plan: Plan) -> None:
     _check_learner(plan, question)
     if plan.control and not isinstance(question, ImageClassification):
         raise PlanError(
-            f"control = {plan.control:g}: the control arm compares classes, and this project asks for boxes; set 0."
+            f"control = {plan.control:g}: the control arm compares classes of images, and this project asks for "
+            "something else; set 0."
         )
-    if isinstance(question, TracksConfig):
+    if isinstance(question, (TracksConfig, TimelineConfig)):
         _check_for_videos(plan)
     chosen: list[_Chosen] = [*plan.scorers, plan.selector]
     if plan.cold_start is not None:
@@ -266,7 +267,7 @@ def _check_for_videos(plan: Plan) -> None:
 
 def answers_to(question: Question) -> str:
     """What a learner must give: 'classes' or 'boxes'."""
-    return "classes" if isinstance(question, ImageClassification) else "boxes"
+    return "classes" if isinstance(question, (ImageClassification, TimelineConfig)) else "boxes"
 
 
 def default_plan(question: Question, in_videos: bool = False) -> Plan:
@@ -276,6 +277,8 @@ def default_plan(question: Question, in_videos: bool = False) -> Plan:
     """
     if isinstance(question, ImageClassification):
         return Plan()
+    if isinstance(question, TimelineConfig):
+        return Plan(cold_start=None, control=0)
     whole = isinstance(question, TracksConfig)
     learner = "yolo" if find_spec("ultralytics") else "faster_rcnn"
     scorer = ChosenScorer(name="detection_entropy", config={"over": "sum"})

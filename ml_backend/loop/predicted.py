@@ -8,13 +8,14 @@ import numpy as np
 
 from ml_backend.loop.learning import Learned
 from ml_backend.loop.video_predicted import video_result
+from ml_backend.loop.video_ranges import range_result
 from ml_backend.store.arrays import Arrays
 from ml_backend.studio.labels import ImageClassification, check_prediction, choice_result
 from ml_backend.studio.question import Question
 from ml_backend.studio.regions.answers import counted
 from ml_backend.studio.regions.boxes import box_results
 from ml_backend.studio.regions.checks import check_regions_prediction
-from ml_backend.studio.regions.config import BoxesConfig, TracksConfig
+from ml_backend.studio.regions.config import BoxesConfig, TimelineConfig, TracksConfig
 from plugins.contract import IntArray
 
 Json = dict[str, Any]
@@ -47,6 +48,8 @@ def predicted_result(config: Question, arrays: Arrays, rank: int) -> list[Json]:
     """The regions of the prediction for a rank; none without a model, or while its classes are not the config's."""
     if isinstance(config, TracksConfig):
         return video_result(config, arrays, rank)
+    if isinstance(config, TimelineConfig):
+        return range_result(config, arrays, rank)
     if isinstance(config, BoxesConfig):
         if "box_start" not in arrays or tuple(arrays["box_classes"].tolist()) != config.classes:
             return []

@@ -205,6 +205,11 @@ class _Said:
         self._labels: dict[int, list[int]] = {}
         if learned.probabilities is not None:
             best = np.asarray(learned.probabilities).argmax(axis=1)
+            if isinstance(pool, VideoPool):
+                frames = zip(pool.video_of.tolist(), best.tolist(), strict=True)
+                for video, label in dict.fromkeys(pair for pair in frames if pair[1] < pool.asked):
+                    self._labels.setdefault(video, []).append(label)
+                return
             self._labels = {item: [int(label)] for item, label in enumerate(best)}
         elif learned.evidence.has("detection_score"):
             evidence = learned.evidence

@@ -15,11 +15,12 @@ from ml_backend.loop.house import House
 from ml_backend.loop.predicted import predicted_result, told
 from ml_backend.loop.publish import PERCENTILE, PROPENSITY, VALUE, WEIGHT, ranking_key
 from ml_backend.loop.video_predicted import VIDEO_ARRAYS
+from ml_backend.loop.video_ranges import RANGE_ARRAYS
 from ml_backend.store.arrays import Arrays
 from ml_backend.studio.question import Question
 from plugins.contract import FloatArray, IntArray
 
-BOXES = ("box_start", "box", "box_score", "box_label", "box_classes", "size", *VIDEO_ARRAYS)
+BOXES = ("box_start", "box", "box_score", "box_label", "box_classes", "size", *VIDEO_ARRAYS, *RANGE_ARRAYS)
 KEPT = 4  # rankings in memory; one of 100 000 tasks and two scorers takes some 8 MB
 
 

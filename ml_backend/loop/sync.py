@@ -19,7 +19,7 @@ from ml_backend.studio.client import UPDATED, Studio, StudioError
 from ml_backend.studio.config_xml import ConfigError
 from ml_backend.studio.labels import Reading
 from ml_backend.studio.question import Question, read_answer, read_question
-from ml_backend.studio.regions.config import TracksConfig
+from ml_backend.studio.regions.config import TimelineConfig, TracksConfig
 
 log = structlog.get_logger()
 
@@ -226,7 +226,7 @@ def _counts_agree(house: House, project_id: int, theirs: dict[str, Any]) -> bool
 
 def _fetch_media(house: House, studio: Studio, project_id: int, config: Question) -> dict[str, int]:
     """Fetches images or videos that have no content yet; failures are named on their item and tried again later."""
-    media = house.videos(studio) if isinstance(config, TracksConfig) else house.media(studio)
+    media = house.videos(studio) if isinstance(config, (TracksConfig, TimelineConfig)) else house.media(studio)
     with house.ledger.session() as session:
         recent = select(Problem.task_id).where(
             Problem.project_id == project_id,

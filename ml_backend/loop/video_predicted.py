@@ -44,7 +44,7 @@ def video_arrays(
     shown = np.flatnonzero(evidence.detection_shown)
     for video in order.tolist():
         low, high = int(pool.first[video]), int(pool.first[video + 1])
-        number = pool.frames.frames.frame[low:high]
+        number = pool.number[low:high]
         rows = shown[(evidence.detection_item[shown] >= low) & (evidence.detection_item[shown] < high)]
         here = np.flatnonzero(doubtful[low:high])
         detections = Detections(

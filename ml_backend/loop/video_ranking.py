@@ -8,6 +8,7 @@ from functools import partial
 import numpy as np
 from numpy.typing import NDArray
 
+from ml_backend.loop.box_pool import BoxPool
 from ml_backend.loop.plan import Plan, WholeVideos
 from ml_backend.loop.ranking import (
     Column,
@@ -20,7 +21,9 @@ from ml_backend.loop.ranking import (
 )
 from ml_backend.loop.video_pool import VideoPool
 from ml_backend.loop.video_predicted import video_arrays
+from ml_backend.loop.video_ranges import range_arrays
 from ml_backend.loop.video_values import floor_of, in_words, standing_out, stretches, video_values
+from ml_backend.store.arrays import Arrays
 from plugins.combination import combine, percentile_ranks
 from plugins.contract import FloatArray, IntArray, Scores
 from plugins.evidence import Evidence, uniform_by_id
@@ -34,7 +37,10 @@ def rank_videos(evidence: Evidence, pool: VideoPool, plan: Plan, *, last: IntArr
     batch = plan.batch_size(len(evidence.classes), len(pool.labeled_task_id))
     if why_blind(evidence, np.asarray(evidence.counts)) is not None:
         order = np.argsort(uniform_by_id(pool.task_id, plan.seed + 1), kind="stable")
-        note = "Random queue: the detector learns from the first labeled video that has a box."
+        first = (
+            "labeled video that has a box" if isinstance(pool.frames, BoxPool) else "range that is not a whole video"
+        )
+        note = f"Random queue: the model learns from the first {first}."
         return Ranking(put_last(order, last), "random", batch, notes=(note,))
     frames, problems = score_columns(evidence, plan)
     if not frames:
@@ -51,8 +57,16 @@ def rank_videos(evidence: Evidence, pool: VideoPool, plan: Plan, *, last: IntArr
         columns,
         notes=joined_notes(frames, *_left_out(plan)),
         problems=problems,
-        shows=partial(video_arrays, evidence, pool, _doubtful(frames, pool, plan.videos), plan.videos.tolerance_px),
+        shows=_shows(evidence, pool, _doubtful(frames, pool, plan.videos), plan.videos.tolerance_px),
     )
+
+
+def _shows(
+    evidence: Evidence, pool: VideoPool, doubtful: NDArray[np.bool_], tolerance_px: float
+) -> Callable[[IntArray], Arrays]:
+    if isinstance(pool.frames, BoxPool):
+        return partial(video_arrays, evidence, pool, doubtful, tolerance_px)
+    return partial(range_arrays, evidence, pool)
 
 
 def _left_out(plan: Plan) -> tuple[str, ...]:
@@ -71,7 +85,7 @@ def _of_videos(column: Column, pool: VideoPool, chosen: WholeVideos) -> Column:
 
 def _reasons(scores: Scores, pool: VideoPool, best: int) -> Callable[[int], str]:
     """Where to look in a video, and what the scorer says of its most doubtful frame."""
-    floor, number = floor_of(scores.values), pool.frames.frames.frame
+    floor, number = floor_of(scores.values), pool.number
 
     def reason(video: int) -> str:
         low, high = int(pool.first[video]), int(pool.first[video + 1])

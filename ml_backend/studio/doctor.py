@@ -16,7 +16,7 @@ from ml_backend.studio.config_xml import ConfigError
 from ml_backend.studio.connect import PRIVATE_ADDRESSES, SAMPLING, SECRET_HEADER, webhook_fits
 from ml_backend.studio.media import MediaCache
 from ml_backend.studio.question import Question, read_answer, read_question
-from ml_backend.studio.regions.config import BoxesConfig, TracksConfig
+from ml_backend.studio.regions.config import BoxesConfig, TimelineConfig, TracksConfig
 
 FAST_IMPORTS = "fflag_fix_back_4620_memory_efficient_predictions_import_08012025_short"
 RECONNECT = "Run `nextlabel connect` again."
@@ -116,7 +116,8 @@ def _config(row: Json) -> tuple[Question | None, Check]:
         config = read_question(str(row.get("label_config") or ""))
     except ConfigError as error:
         return None, Check("labeling config", False, str(error), "Change it under Settings > Labeling Interface.")
-    asked = {BoxesConfig: "boxes of", TracksConfig: "boxes through a video of"}.get(type(config), "one of")
+    kinds = {BoxesConfig: "boxes of", TracksConfig: "boxes through a video of", TimelineConfig: "time ranges of"}
+    asked = kinds.get(type(config), "one of")
     result = f"'{config.from_name}' asks for {asked} {len(config.classes)} classes of data.{config.data_key}."
     return config, Check("labeling config", True, " ".join((result, *getattr(config, "notes", ()))))
 

@@ -16,9 +16,9 @@ from ml_backend.studio.regions.config import (
     TracksConfig,
     read_regions_config,
 )
-from ml_backend.studio.regions.track_answers import read_tracks_task
+from ml_backend.studio.regions.video_answers import read_video_task
 
-Question = ImageClassification | BoxesConfig | TracksConfig  # what the loop learns
+Question = ImageClassification | RegionsConfig  # what the loop learns
 
 
 def read_any_config(label_config: str) -> ImageClassification | RegionsConfig:
@@ -48,19 +48,11 @@ def read_any_config(label_config: str) -> ImageClassification | RegionsConfig:
 @lru_cache(maxsize=256)
 def read_question(label_config: str) -> Question:
     """The question of a config that the loop can learn. Raises ConfigError."""
-    found = read_any_config(label_config)
-    if not isinstance(found, TimelineConfig):
-        return found
-    raise ConfigError(
-        "ranges_alone",
-        f"The labeling config asks for time ranges alone ('{found.from_name}'), which no learner here gives: add "
-        "<VideoRectangle> with <Labels> to learn boxes, or import the videos as frames with `nextlabel import-video` "
-        "and ask for a class with <Choices>.",
-    )
+    return read_any_config(label_config)
 
 
 def read_answer(task: Json, question: Question) -> Reading:
     """What a task row of the API says about the question. Never raises."""
-    if isinstance(question, TracksConfig):
-        return read_tracks_task(task, question)
+    if isinstance(question, (TracksConfig, TimelineConfig)):
+        return read_video_task(task, question)
     return read_boxes_task(task, question) if isinstance(question, BoxesConfig) else read_task(task, question)

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 from ml_backend.loop import learning_boxes
+from ml_backend.loop.box_pool import BoxPool
 from ml_backend.loop.by_question import rank_items, recall, train
 from ml_backend.loop.house import House
 from ml_backend.loop.learning import Learned
@@ -30,11 +31,10 @@ from ml_backend.loop.video_pool import VideoPool, read_video_pool
 from ml_backend.settings import Settings
 from ml_backend.store.tables import Item, Problem, Project
 from ml_backend.studio.client import Studio
-from ml_backend.studio.config_xml import ConfigError
 from ml_backend.studio.question import read_answer, read_question
 from ml_backend.studio.regions.timeline import ranges_of
 from ml_backend.studio.regions.tracks import tracks_of
-from tests.loop.test_learning_boxes import Spots
+from tests.loop.spots import Spots
 from tests.loop.whole_videos import (
     CLASSES,
     FPS,
@@ -100,6 +100,11 @@ def filled(house: House, tmp: Path) -> VideoPool:
     return read_video_pool(house, STUDIO, 1, QUESTION, 2.0)
 
 
+def frames_of(pool: VideoPool) -> BoxPool:
+    assert isinstance(pool.frames, BoxPool)
+    return pool.frames
+
+
 def ranked(house: House, pool: VideoPool, plan: Plan = PLAN) -> tuple[Learned, Ranking]:
     learned = train(house, 1, 1, plan, pool, CLASSES)
     return learned, rank_items(pool, learned, plan, last=pool.skipped)
@@ -120,22 +125,22 @@ def test_the_pool_holds_sampled_frames_and_whose_they_are(house: House, tmp_path
     assert pool.skipped.tolist() == [3]
     assert pool.first.tolist() == [0, 4, 8, 10, 14]
     assert pool.video_of.tolist() == [0] * 4 + [1] * 4 + [2] * 2 + [3] * 4
-    assert pool.frames.frames.frame[:4].tolist() == [1, 14, 26, 39]
+    assert frames_of(pool).frames.frame[:4].tolist() == [1, 14, 26, 39]
     assert (pool.length.tolist(), pool.fps.tolist()) == ([50, 50, 25, 50], [25.0] * 4)
     assert pool.size.tolist() == [list(SIZE)] * 4
     assert len(set(pool.frames.task_id.tolist()) | set(pool.frames.labeled_task_id.tolist())) == 14 + 6
-    assert len(set(pool.frames.frames.video.tolist())) == 4
-    assert pool.frames.in_videos
+    assert len(set(frames_of(pool).frames.video.tolist())) == 4
+    assert frames_of(pool).in_videos
 
 
 def test_peoples_tracks_are_boxes_on_the_sampled_frames(house: House, tmp_path: Path) -> None:
     """Literally: each track, frame by frame as Label Studio shows it, wherever that frame is sampled."""
     pool = filled(house, tmp_path)
     expected = []
-    for place, number in enumerate(pool.frames.labeled_frames.frame[:4].tolist()):
+    for place, number in enumerate(frames_of(pool).labeled_frames.frame[:4].tolist()):
         for each in tracks_of({"result": LABELED}, QUESTION, *SIZE).tracks:
             expected += [(place, each.label, *each.box[at]) for at in np.flatnonzero(each.frame == number)]
-    boxes = pool.frames.boxes
+    boxes = frames_of(pool).boxes
     found = [(*pair, *box) for pair, box in zip(zip(boxes.item, boxes.label, strict=True), boxes.box, strict=True)]
     np.testing.assert_allclose(found, expected)
     assert boxes.item.tolist() == [0, 1, 2, 3], "between keyframes too, and none at frame 20, which is not sampled"
@@ -183,7 +188,7 @@ def test_more_frames_a_second_are_a_setting(house: House, tmp_path: Path) -> Non
     filled(house, tmp_path)
     pool = read_video_pool(house, STUDIO, 1, QUESTION, 5.0)
     assert pool.first.tolist() == [0, 10, 20, 25, 35]
-    assert pool.frames.frames.frame[:10].tolist() == list(range(1, 50, 5))
+    assert frames_of(pool).frames.frame[:10].tolist() == list(range(1, 50, 5))
 
 
 # training
@@ -281,7 +286,7 @@ def test_predictions_hold_tracks_that_read_back_as_the_detections(house: House, 
         result = predicted_result(QUESTION, arrays, rank)
         task = int(pool.task_id[video])
         check_row(QUESTION, {"task": task, "score": 0.5, "model_version": "v", "result": result})
-        numbers = pool.frames.frames.frame[pool.first[video] : pool.first[video + 1]]
+        numbers = frames_of(pool).frames.frame[pool.first[video] : pool.first[video + 1]]
         images = pool.frames.images.take(np.arange(pool.first[video], pool.first[video + 1]))
         found = spots.detect({}, images)
         tracks = tracks_of({"result": result}, QUESTION, *SIZE).tracks
@@ -355,13 +360,8 @@ def test_predictions_survive_the_array_store(house: House, tmp_path: Path, spots
 # config, answers and plan
 
 
-def test_a_config_of_tracks_is_learned_and_one_of_ranges_alone_says_why_not() -> None:
+def test_configs_of_whole_videos_are_learned() -> None:
     assert read_question(XML) == WITH_TIMELINE
-    ranges = '<TimelineLabels name="t" toName="v"><Label value="a"/></TimelineLabels>'
-    alone = f'<View>{ranges}<Video name="v" value="$v"/></View>'
-    with pytest.raises(ConfigError, match="no learner here gives") as refusal:
-        read_question(alone)
-    assert refusal.value.kind == "ranges_alone"
 
 
 def task(*annotations: dict[str, Any], **data: Any) -> dict[str, Any]:

@@ -30,7 +30,7 @@ from ml_backend.store.tables import Cycle, Item, PublishedItem
 from ml_backend.studio.regions.timeline import ranges_of
 from ml_backend.studio.regions.tracks import Track, tracks_of
 from tests.loop.conftest import Loop
-from tests.loop.test_learning_boxes import Spots
+from tests.loop.spots import Spots
 from tests.loop.whole_videos import FPS, QUESTION, SIZE, TIMELINE, WITH_TIMELINE, XML, moving, track, write_video
 
 pytestmark = pytest.mark.studio

@@ -1,4 +1,4 @@
-"""Which annotation of a whole video counts where boxes are tracked, and what it says."""
+"""Which annotation of a whole video counts where boxes are tracked or ranges marked, and what it says."""
 
 from __future__ import annotations
 
@@ -7,17 +7,18 @@ from typing import Any
 from ml_backend.studio.config_xml import ConfigError
 from ml_backend.studio.labels import Json, Problem, Reading, image_url, submitted_annotations, who
 from ml_backend.studio.regions.answers import counted, first_readable
-from ml_backend.studio.regions.config import TracksConfig
+from ml_backend.studio.regions.config import TracksConfig, VideoConfig
 from ml_backend.studio.regions.frame_rate import frame_rate
+from ml_backend.studio.regions.timeline import ranges_of
 from ml_backend.studio.regions.tracks import tracks_of
 
 ANY_SIZE = (1000, 1000)  # px; whether tracks can be read does not depend on the video's size
 
 
-def read_tracks_task(task: Json, config: TracksConfig) -> Reading:
-    """Ground truth, else the latest answer that can be read: tracks of several people are not merged. Never raises.
+def read_video_task(task: Json, config: VideoConfig) -> Reading:
+    """Ground truth, else the latest answer that can be read: answers of several people are not merged. Never raises.
 
-    An answer without a track is one: nothing is there. `label` says how many tracks of each class. Without its frame
+    An answer without a region is one: nothing is there. `label` says how many regions of each class. Without its frame
     rate a video cannot be used, since no frame number would mean anything.
     """
     url, problem = image_url(task, config.data_key, "video")
@@ -30,7 +31,7 @@ def read_tracks_task(task: Json, config: TracksConfig) -> Reading:
         if not annotations:
             return Reading("unlabeled", problem=problem, **shown)
         return Reading("skipped", problem=problem, **shown, **who(annotations[-1]))
-    chosen, spoiled = first_readable(submitted, lambda each: tracks_of(each, config, *ANY_SIZE))
+    chosen, spoiled = first_readable(submitted, lambda each: _read(each, config))
     said = {**shown, **who(chosen or submitted[-1])}
     problem = problem or spoiled
     if chosen is None:
@@ -40,7 +41,14 @@ def read_tracks_task(task: Json, config: TracksConfig) -> Reading:
     return Reading("labeled", label=label, problem=problem, regions=regions, **said)
 
 
-def _rate(task: Json, config: TracksConfig) -> tuple[float | None, Problem | None]:
+def _read(annotation: Json, config: VideoConfig) -> object:
+    """Raises RegionError."""
+    if isinstance(config, TracksConfig):
+        return tracks_of(annotation, config, *ANY_SIZE)
+    return ranges_of(annotation, config)
+
+
+def _rate(task: Json, config: VideoConfig) -> tuple[float | None, Problem | None]:
     data = task.get("data")
     try:
         return frame_rate(config, data if isinstance(data, dict) else {}), None
