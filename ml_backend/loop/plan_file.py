@@ -12,6 +12,7 @@ from ml_backend.loop.house import House
 from ml_backend.loop.plan import Plan, PlanError, parse_plan, read_plan
 from ml_backend.loop.plan_diff import Difference, plan_differences
 from ml_backend.loop.switch import Switched, switch_plan
+from ml_backend.store.ledger import record_change
 
 LIMIT = 1_000_000  # bytes
 
@@ -63,7 +64,12 @@ def apply_plan(
     """What the plan changes, and the version that it became; None where it is in force already."""
     with house.ledger.session() as session:
         changes = differences_to(session, project_id, plan)
-    return (changes, switch_plan(house, project_id, plan, author=author, note=note)) if changes else ([], None)
+    if not changes:
+        return [], None
+    switched = switch_plan(house, project_id, plan, author=author, note=note)
+    with house.ledger.session() as session:
+        record_change(session, project_id, author, f"plan {switched.number}: {note}")
+    return changes, switched
 
 
 def differences_to(session: Session, project_id: int, plan: Plan) -> list[Difference]:
