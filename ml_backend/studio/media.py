@@ -158,8 +158,10 @@ class MediaCache:
             encoded = quote(base64.urlsafe_b64encode(url.encode()).decode())
             return self._from_studio(f"{self.studio.url}/tasks/{task}/resolve/?fileuri={encoded}", url)
         if scheme in {"http", "https"} and parts.hostname:
+            if (linked := self._from_ourselves(url)) is not None:  # first: a proxy may put us beside Label Studio
+                return linked
             if not own:
-                return self._from_ourselves(url) or self._elsewhere.read(url)
+                return self._elsewhere.read(url)
             return self._from_files(parts.path, parts.query) or self._from_studio(url, url)
         if scheme or parts.netloc or not url.startswith("/"):
             raise MediaError(

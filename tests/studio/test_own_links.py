@@ -55,7 +55,7 @@ def test_a_frame_that_is_here_is_read_from_the_disk(media: MediaCache, links: Si
     file = links.store / NAME
     file.parent.mkdir(parents=True)
     file.write_bytes(png(3))
-    for address in (backend.url, "https://label.example.com/next"):  # as browsers reach it
+    for address in (backend.url, "https://label.example.com/next", media.studio.url):  # as browsers may reach it
         fetched = media.fetch([(1, address + links.link(NAME))])
         assert (fetched.contents, fetched.problems) == ({1: content(png(3))}, {})
     assert backend.asked == []
