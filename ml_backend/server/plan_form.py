@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from ml_backend.loop.plan import Advice, ColdStart, Plan, Policy
+from ml_backend.loop.plan import Advice, ColdStart, Plan, Policy, WholeVideos
 from ml_backend.server.schema_form import FormField, fields_of
 from plugins import registry
 from plugins.registry import Listing
@@ -51,6 +51,7 @@ class PlanForm:
     learners: tuple[PluginForm, ...]
     main: tuple[FormField, ...]
     policy: tuple[FormField, ...]
+    videos: tuple[FormField, ...]
     cold_on: bool
     cold_selector: str
     cold: tuple[FormField, ...]
@@ -58,9 +59,16 @@ class PlanForm:
     advice: tuple[FormField, ...]
 
 
-def plan_form(plan: Plan, classes: Sequence[str], answers: str, sent: Mapping[str, str] | None = None) -> PlanForm:
+def plan_form(
+    plan: Plan,
+    classes: Sequence[str],
+    answers: str,
+    sent: Mapping[str, str] | None = None,
+    *,
+    whole_videos: bool = False,
+) -> PlanForm:
     """answers: what the project asks learners for, 'classes' or 'boxes'. sent: a form that came back with a fault,
-    whose texts are shown again."""
+    whose texts are shown again. whole_videos: whether a task shows one."""
     body = plan.model_dump(mode="json")
     cold = body["cold_start"]
     form = PlanForm(
@@ -69,6 +77,7 @@ def plan_form(plan: Plan, classes: Sequence[str], answers: str, sent: Mapping[st
         learners=tuple(_one_of("learner", body["learner"], classes, answers)),
         main=tuple(fields_of(Plan, body, "plan.", only=MAIN + (BOXES if answers == "boxes" else ()))),
         policy=tuple(fields_of(Policy, body["policy"], "policy.")),
+        videos=tuple(fields_of(WholeVideos, body["videos"], "videos.")) if whole_videos else (),
         cold_on=cold is not None,
         cold_selector=(cold or ColdStart().model_dump())["selector"]["name"],
         cold=tuple(fields_of(ColdStart, cold or {}, "cold.", only=COLD)),
@@ -189,6 +198,7 @@ def _as_sent(form: PlanForm, sent: Mapping[str, str]) -> PlanForm:
         learners=tuple(plugin("learner", one) for one in form.learners),
         main=fields(form.main),
         policy=fields(form.policy),
+        videos=fields(form.videos),
         cold_on="cold.on" in sent,
         cold_selector=sent.get("cold.selector", form.cold_selector),
         cold=fields(form.cold),

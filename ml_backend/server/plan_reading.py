@@ -7,7 +7,7 @@ from typing import Any
 
 from pydantic import BaseModel, ValidationError
 
-from ml_backend.loop.plan import Advice, ColdStart, Plan, Policy
+from ml_backend.loop.plan import Advice, ColdStart, Plan, Policy, WholeVideos
 from ml_backend.server.plan_form import BOXES, COLD, MAIN, OWN, TARGET
 from ml_backend.server.schema_form import FormError, read_fields
 from plugins import registry
@@ -30,6 +30,7 @@ def read_plan_form(form: Mapping[str, str], old: Plan, classes: Sequence[str]) -
     changes: dict[str, Any] = {
         "scorers": scorers,
         "policy": {**body["policy"], **read_fields(Policy, form, "policy.")},
+        "videos": {**body["videos"], **read_fields(WholeVideos, form, "videos.")},
         "cold_start": _cold(form, body["cold_start"]),
         "advice": {**(body["advice"] or {}), **read_fields(Advice, form, "advice.")} if "advice.on" in form else None,
         **read_fields(Plan, form, "plan.", MAIN + BOXES),

@@ -16,11 +16,12 @@ from rq import SimpleWorker
 
 from ml_backend.loop import preview_job
 from ml_backend.loop.house import House
-from ml_backend.loop.plan import Plan, changed_plan
+from ml_backend.loop.plan import Plan, changed_plan, default_plan, save_plan
 from ml_backend.server.plan_form import PlanForm, PluginForm, plan_form
 from ml_backend.server.plan_reading import read_plan_form
 from ml_backend.server.schema_form import FormError, FormField, fields_of, read_fields
 from ml_backend.store.tables import Change
+from ml_backend.studio.question import read_question
 from tests.server.conftest import People, add_project
 from tests.server.steered import steered_project
 from tests.server.test_webhook import wishes
@@ -51,7 +52,7 @@ def filled(form: PlanForm) -> dict[str, str]:
         for plugin in plugins:
             fields(plugin.fields)
             sent |= marks(kind, plugin)
-    for part in (form.main, form.policy, form.cold, form.advice):
+    for part in (form.main, form.policy, form.videos, form.cold, form.advice):
         fields(part)
     sent["cold.selector"] = form.cold_selector
     sent |= {"cold.on": "on"} if form.cold_on else {}
@@ -109,7 +110,38 @@ plans = st.fixed_dictionaries(
 @settings(max_examples=25)
 def test_a_form_that_nobody_touched_says_the_plan_in_force(changes: dict[str, Any]) -> None:
     plan = changed_plan(Plan(), changes)
-    assert said(plan, filled(plan_form(plan, CLASSES, "classes"))) == plan, "no new version, and no training"
+    for whole in (False, True):
+        sent = filled(plan_form(plan, CLASSES, "classes", whole_videos=whole))
+        assert ("videos.best" in sent) == whole
+        assert said(plan, sent) == plan, "no new version, and no training"
+
+
+BOXES = """<View><Image name="image" value="$image"/><RectangleLabels name="box" toName="image">
+<Label value="Car"/><Label value="Person"/></RectangleLabels></View>"""
+TRACKS = """<View><Labels name="kind" toName="video"><Label value="Car"/></Labels><Video name="video" value="$video"/>
+<VideoRectangle name="box" toName="video"/></View>"""
+
+
+@pytest.mark.parametrize(("config", "whole"), [(BOXES, False), (TRACKS, True)])
+def test_projects_of_boxes_have_their_own_settings(
+    client: TestClient, rooms: House, people: People, config: str, whole: bool
+) -> None:
+    number = add_project(rooms, label_config=config)
+    with rooms.ledger.session() as session:
+        save_plan(session, number, default_plan(read_question(config), whole), author="ada")
+    people.log_in(client, "ada")
+    url = f"/projects/{number}/plan"
+    text = client.get(url, headers=HTML).text
+    assert 'name="plan.shown_from"' in text
+    assert ('name="videos.best"' in text) == whole
+    assert 'name="scorer.temporal_coherence.on"' in text
+    assert 'name="scorer.margin.on"' not in text, "it reads probabilities, which no detector gives"
+    sent = browser_form(text)
+    assert "Nothing differs from plan 1." in client.post(url, data=sent, headers=HTML).text
+    saved = client.post(url, data={**sent, "plan.shown_from": "0.4"}, headers=HTML).text
+    assert "shown_from: 0.25 -&gt; 0.4" in saved
+    for page in ("queue", "learning", "balance"):
+        assert client.get(f"/projects/{number}/{page}", headers=HTML).status_code == 200
 
 
 def test_each_setting_reaches_the_plan() -> None:

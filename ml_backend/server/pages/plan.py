@@ -25,7 +25,9 @@ from ml_backend.server.schema_form import FormError
 from ml_backend.store.ledger import record_change
 from ml_backend.store.tables import PlanVersion, Project
 from ml_backend.studio.config_xml import ConfigError
+from ml_backend.studio.labels import ImageClassification
 from ml_backend.studio.question import read_question
+from ml_backend.studio.regions.config import BoxesConfig
 
 TAB = Tab("Plan", "plan", order=30)
 VERSIONS = 10  # on a page
@@ -75,6 +77,7 @@ def _page(
     differences, missing = _compared(session, project.id, compare, number)
     total = session.scalar(select(func.count()).where(PlanVersion.project_id == project.id)) or 0
     classes = classes_of(project)
+    answers, whole = _question(project)
     return page(
         request,
         "plan.html",
@@ -82,7 +85,7 @@ def _page(
         project=project,
         status=422 if fault else 200,
         number=number,
-        form=plan_form(plan, classes, _answers(project), sent),
+        form=plan_form(plan, classes, answers, sent, whole_videos=whole),
         classes=classes,
         note=(sent or {}).get("note", ""),
         versions=_versions(session, project.id, offset),
@@ -95,11 +98,13 @@ def _page(
     )
 
 
-def _answers(project: Project) -> str:
+def _question(project: Project) -> tuple[str, bool]:
+    """(what learners must give, whether a task shows a whole video)."""
     try:
-        return answers_to(read_question(project.label_config))
+        question = read_question(project.label_config)
     except ConfigError:
-        return "classes"
+        return "classes", False
+    return answers_to(question), not isinstance(question, (ImageClassification, BoxesConfig))
 
 
 def _versions(session: Session, project_id: int, offset: int) -> list[Version]:
