@@ -42,10 +42,12 @@ def video_arrays(
     tracks: dict[str, list[Any]] = {name: [] for name in (*TRACKS, *ROWS, "doubt_from", "doubt_to")}
     starts, doubts = [0], [0]
     shown = np.flatnonzero(evidence.detection_shown)
+    shown = shown[np.argsort(evidence.detection_item[shown], kind="stable")]
+    begin = np.searchsorted(evidence.detection_item[shown], pool.first)
     for video in order.tolist():
         low, high = int(pool.first[video]), int(pool.first[video + 1])
         number = pool.number[low:high]
-        rows = shown[(evidence.detection_item[shown] >= low) & (evidence.detection_item[shown] < high)]
+        rows = shown[begin[video] : begin[video + 1]]
         here = np.flatnonzero(doubtful[low:high])
         detections = Detections(
             Frames(number, size=pool.size[video]),
