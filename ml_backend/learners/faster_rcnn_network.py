@@ -21,7 +21,7 @@ from ml_backend.learners.contract import Images
 from ml_backend.learners.detector import Found
 from ml_backend.learners.gathering import Gathering
 from ml_backend.learners.pictures import device
-from ml_backend.learners.shown import ahead, one_size, picture, sizes
+from ml_backend.learners.shown import in_batches, one_size, picture, sizes
 from ml_backend.learners.state_arrays import to_state
 from ml_backend.learners.weights import WeightsError
 from plugins.contract import IntArray
@@ -148,11 +148,11 @@ def found(
     network.to(device()).eval()
     shapes = list(sizes(images))
     batches = one_size(shapes, batch)
-    decoded = ahead(partial(picture, images), [item for group in batches for item in group], 2 * batch)
+    decoded = in_batches(partial(picture, images), batches, overlap=device().type == "cuda")
     classes = network.roi_heads.box_predictor.cls_score.out_features - 1
     gathering, done = Gathering(len(images), classes), 0
-    for group in batches:
-        tensors = [as_tensor(next(decoded)) for _ in group]
+    for group, pictures in zip(batches, decoded, strict=True):
+        tensors = [as_tensor(pixels) for pixels in pictures]
         for item, (box, logits) in zip(group, _proposed(network, tensors), strict=True):
             gathering.put(item, *_boxes(box, logits, shapes[item], low, overlap, most))
         done += len(group)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
@@ -81,6 +81,27 @@ def ahead(make: Callable[[int], T], order: Sequence[int], window: int) -> Iterat
                 if place + window < len(order):
                     waiting.append(pool.submit(make, order[place + window]))
                 yield value
+        finally:
+            for future in waiting:
+                future.cancel()
+
+
+def in_batches(make: Callable[[int], T], batches: Sequence[Sequence[int]], *, overlap: bool) -> Iterator[list[T]]:
+    """make(i) for each i of a batch, on all cores. overlap: the next batch is made while the caller is at this one,
+    which helps where a GPU works; on a CPU both would wait for each other.
+
+    >>> list(in_batches(lambda i: i * i, [[3, 1], [2]], overlap=True))
+    [[9, 1], [4]]
+    """
+    with ThreadPoolExecutor(max(1, min(cores(), 8))) as pool:
+        waiting: list[Future[T]] = []
+        try:
+            for place, batch in enumerate(batches):
+                now = waiting or [pool.submit(make, i) for i in batch]
+                values = [future.result() for future in now]
+                following = batches[place + 1] if overlap and place + 1 < len(batches) else []
+                waiting = [pool.submit(make, i) for i in following]
+                yield values
         finally:
             for future in waiting:
                 future.cancel()

@@ -18,7 +18,7 @@ from ml_backend.learners.contract import Images
 from ml_backend.learners.detector import Found
 from ml_backend.learners.gathering import Gathering
 from ml_backend.learners.pictures import device
-from ml_backend.learners.shown import ahead, empty, one_size, picture, sizes
+from ml_backend.learners.shown import empty, in_batches, one_size, picture, sizes
 from ml_backend.learners.state_arrays import to_state
 from ml_backend.learners.ultralytics_quiet import ultralytics
 from ml_backend.learners.weights import WeightsError
@@ -185,18 +185,18 @@ class Fitting:
 def found(
     network: nn.Module, images: Images, side: int, looking: Looking, progress: Callable[[int], None] | None = None
 ) -> Found:
-    """What a network that is `ready` sees on n images, batch by batch of one shape; threads decode ahead of it.
+    """What a network that is `ready` sees on n images, batch by batch of one shape, decoded on all cores.
 
     progress: is told how many images are done.
     """
     whole: Any = network
     fits = [Fitting.into(shape, side) for shape in sizes(images)]
     batches = one_size([fit.outer for fit in fits], looking.batch)
-    order = [item for batch in batches for item in batch]
-    decoded = ahead(lambda i: fits[i].put(picture(images, i)), order, 2 * looking.batch)
+    on_gpu = device().type == "cuda"
+    decoded = in_batches(lambda i: fits[i].put(picture(images, i)), batches, overlap=on_gpu)
     gathering, done = Gathering(len(images), whole.model[-1].nc), 0
-    for batch in batches:
-        stacked = torch.from_numpy(np.stack([next(decoded) for _ in batch])).to(device())
+    for batch, canvases in zip(batches, decoded, strict=True):
+        stacked = torch.from_numpy(np.stack(canvases)).to(device())
         pixels = stacked.permute(0, 3, 1, 2).to(next(network.parameters()).dtype).div_(255)
         output = network(pixels)
         cells = output[0] if isinstance(output, tuple) else output
