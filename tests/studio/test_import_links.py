@@ -13,7 +13,9 @@ import httpx
 import pytest
 import uvicorn
 from playwright.sync_api import sync_playwright
+from typer.testing import CliRunner
 
+import cli
 from ml_backend.loop.house import House
 from ml_backend.loop.import_links import KEY
 from ml_backend.loop.import_video import import_videos
@@ -148,3 +150,13 @@ def test_what_browsers_would_not_see_is_said_before_a_task_is_made(
 def test_wishes_that_do_not_go_together(options: dict[str, Any], said: str) -> None:
     with pytest.raises(VideoError, match=said):
         make_wish([Path("a.mp4")], 1, **options)
+
+
+def test_the_command_line_asks_for_links() -> None:
+    arguments = ["import-video", "a.mp4", "--project", "1", "--serve"]
+    refused = CliRunner().invoke(cli.app, [*arguments, "ftp"])
+    assert "Unknown --serve 'ftp'. Available: local, links." in str(refused.exception)
+    refused = CliRunner().invoke(cli.app, [*arguments, "links", "--link-days", "-1"])
+    assert "Links of -1 days are impossible" in str(refused.exception)
+    refused = CliRunner().invoke(cli.app, [*arguments, "local", "--link-address", "http://a"])
+    assert "with --serve links alone" in str(refused.exception)
