@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from sqlalchemy import func, select
@@ -18,7 +18,9 @@ from ml_backend.store.ledger import publication
 from ml_backend.store.steering import Override
 from ml_backend.store.tables import Item, Project, PublishedItem
 from ml_backend.studio.config_xml import ConfigError
+from ml_backend.studio.labels import ImageClassification
 from ml_backend.studio.question import read_question
+from ml_backend.studio.regions.config import BoxesConfig
 from plugins import registry
 
 WAITING = ("unlabeled", "skipped")
@@ -69,6 +71,14 @@ def classes_of(project: Project) -> tuple[str, ...]:
         return ()
 
 
+def has_pictures(project: Project) -> bool:
+    """Whether a task is an image; a whole video has none to show."""
+    try:
+        return isinstance(read_question(project.label_config), (ImageClassification, BoxesConfig))
+    except ConfigError:
+        return True
+
+
 def next_cards(
     session: Session,
     project: Project,
@@ -108,7 +118,7 @@ def next_cards(
                 control and tells_control,
             )
         )
-    return cards, total
+    return (cards if has_pictures(project) else [replace(card, content=None) for card in cards]), total
 
 
 def found_card(
@@ -118,7 +128,7 @@ def found_card(
     item = session.get_one(Item, (project.id, told.task_id))
     control = told.arm == "control"
     why = f"Rank {told.rank} of {told.total}: {told_sentence(told.scorers)}" if control else told.sentence
-    return _card(
+    card = _card(
         item,
         told.rank,
         (told.predicted, told.confidence),
@@ -129,6 +139,7 @@ def found_card(
         _overrides(session, project.id, [told.task_id]).get(told.task_id),
         control and tells_control,
     )
+    return card if has_pictures(project) else replace(card, content=None)
 
 
 def _overrides(session: Session, project_id: int, tasks: Sequence[int]) -> dict[int, Override]:

@@ -203,3 +203,17 @@ def test_pictures_are_kept_by_browsers_and_need_a_login(
     assert (again.status_code, again.headers["cache-control"]) == (304, "private, no-cache")
     assert client.get(f"{url}?side=161").status_code == 404
     assert client.get(f"/projects/{project}/queue/pictures/7").status_code == 404
+
+
+def test_a_whole_video_has_no_picture(client: TestClient, rooms: House, project: int, people: People) -> None:
+    tracks = (
+        '<View><Labels name="kind" toName="video"><Label value="cat"/></Labels><Video name="video" value="$video"/>'
+        '<VideoRectangle name="box" toName="video"/></View>'
+    )
+    with rooms.ledger.session() as session:
+        session.get_one(Project, project).label_config = tracks
+    people.log_in(client, "ada")
+    for address in (f"/projects/{project}/queue", f"/projects/{project}/queue?task=110"):
+        text = client.get(address, headers=HTML).text
+        assert "<img" not in text
+        assert "No picture of it here." in text

@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 import uvicorn
-from axe_playwright_python.sync_playwright import Axe
+from axe_playwright_python.sync_playwright import Axe  # type: ignore[import-untyped]  # it has none
 from playwright.sync_api import Browser, Page, expect, sync_playwright
 from rq import SimpleWorker
 
@@ -117,7 +117,7 @@ def faults(page: Page) -> list[str]:
 def test_pages_are_readable_at_each_width_and_theme(
     browser: Browser, address: str, project: int, width: int, scheme: str
 ) -> None:
-    options = {"viewport": {"width": width, "height": 800}, "color_scheme": scheme}
+    options: dict[str, Any] = {"viewport": {"width": width, "height": 800}, "color_scheme": scheme}
     with signed_in(browser, address, **options) as (page, asked):
         for name in PAGES:
             page.goto(f"{address}/projects/{project}/{name}{'?old=0' if name == 'plan' else ''}")
