@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from sqlalchemy import func, select
+from sqlalchemy import exists, func, select
 from sqlalchemy.orm import Session
 
 from ml_backend.learners.contract import Accuracy
@@ -132,13 +132,11 @@ def _waiting(session: Session, project: Project) -> int:
     live = publication(session, project.id, project.live_version)
     if live is None:
         return 0
-    query = (
-        select(func.count())
-        .select_from(PublishedItem)
-        .join(Item, (Item.task_id == PublishedItem.task_id) & (Item.project_id == project.id))
-        .where(PublishedItem.publication_id == live.id, PublishedItem.arm == "control", Item.status == "unlabeled")
+    waits = exists().where(
+        Item.project_id == project.id, Item.task_id == PublishedItem.task_id, Item.status == "unlabeled"
     )
-    return session.scalar(query) or 0
+    drawn = (PublishedItem.publication_id == live.id, PublishedItem.arm == "control")
+    return session.scalar(select(func.count()).select_from(PublishedItem).where(*drawn, waits)) or 0
 
 
 def _collection(session: Session, project_id: int, remaining: Accuracy | None) -> Accuracy | None:

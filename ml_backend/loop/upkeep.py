@@ -7,7 +7,7 @@ from datetime import timedelta
 from typing import Any
 
 import structlog
-from sqlalchemy import func, select
+from sqlalchemy import exists, func, select
 from sqlalchemy.orm import Session
 
 from ml_backend.loop.house import House
@@ -97,12 +97,13 @@ def remaining(session: Session, project_id: int) -> tuple[int, int]:
     live = publication(session, project_id, project.live_version)
     if live is None:
         return 0, 0
-    query = (
-        select(func.count())
-        .select_from(PublishedItem)
-        .join(Item, (Item.task_id == PublishedItem.task_id) & (Item.project_id == project_id))
-        .where(PublishedItem.publication_id == live.id, Item.status.in_(("unlabeled", "skipped")))
+    # EXISTS and not a join: SQLite would begin with all unlabeled items, of which there may be 100 000
+    waits = exists().where(
+        Item.project_id == project_id,
+        Item.task_id == PublishedItem.task_id,
+        Item.status.in_(("unlabeled", "skipped")),
     )
+    query = select(func.count()).select_from(PublishedItem).where(PublishedItem.publication_id == live.id, waits)
     return session.scalar(query) or 0, live.total - live.published
 
 
