@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,7 +25,6 @@ from ml_backend.studio.regions.reading import RegionError
 from ml_backend.video.container import VideoError
 
 STORE = "frames"  # in the data folder (MODEL_DIR)
-SPAN = 1 << 20  # numbers that are kept for the frames of one task; more than MOST_FRAMES
 PROBLEMS = ("video_undecodable", "video_damaged", "unreadable_regions")
 
 T = TypeVar("T")
@@ -112,8 +112,20 @@ def _video(row: Row[Any], file: Path, frames_per_second: float, store: Path) -> 
 
 
 def frame_ids(videos: list[Video]) -> Ints:
-    """(N,) distinct, and the same for a frame in every cycle, whatever other frames there are."""
-    return np.concatenate([np.zeros(0, np.int64), *(video.task_id * SPAN + video.number for video in videos)])
+    """(N,) 63 bits of a hash: the same for a frame in every cycle, and another once its task shows another video.
+
+    A million frames share one with a chance of one in ten million.
+    """
+    ids = [
+        _frame_id(f"{video.task_id} {video.sampled.contents[row]} {number}")
+        for video in videos
+        for row, number in zip(video.rows.tolist(), video.number.tolist(), strict=True)
+    ]
+    return np.array(ids, dtype=np.int64)
+
+
+def _frame_id(frame: str) -> int:
+    return int.from_bytes(hashlib.blake2b(frame.encode(), digest_size=8).digest(), "big") >> 1
 
 
 def frame_numbers(videos: list[Video]) -> Ints:

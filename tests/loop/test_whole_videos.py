@@ -215,6 +215,16 @@ def test_a_video_that_comes_later_is_looked_at_by_the_last_model(house: House, t
     assert rank_items(pool, learned, PLAN).order[0] == 4, "a grey spot is the least certain of all"
 
 
+def test_another_video_in_a_task_is_looked_at_anew(house: House, tmp_path: Path, spots: Spots) -> None:
+    train(house, 1, 1, PLAN, filled(house, tmp_path), CLASSES)
+    add(house, tmp_path, 4, 25, moving(30, 20, 90))
+    pool = read_video_pool(house, STUDIO, 1, QUESTION, 2.0)
+    learned = recall(house, 1, 1, PLAN, pool, CLASSES)
+    assert learned is not None
+    assert learned.notes == ("2 items came after the last training; its model looked at them.",)
+    assert rank_items(pool, learned, PLAN).reason(1).startswith("look at frames 1 to 14; ")
+
+
 # the queue
 
 

@@ -83,6 +83,13 @@ SHIPPED_LABELS = ("Car", "Person", "Bicycle")
         ("image_boxes", BoxesConfig("box", "image", "image", SHIPPED_LABELS)),
         ("video_frames", BoxesConfig("box", "image", "image", SHIPPED_LABELS)),
         ("video_tracks", TracksConfig("box", "video", "video", SHIPPED_LABELS, "$fps")),
+        (
+            "video_tracks_doubtful",
+            TracksConfig(
+                *("box", "video", "video", SHIPPED_LABELS, "$fps"),
+                timeline=TimelineConfig("look", "video", "video", ("Doubtful",), "$fps"),
+            ),
+        ),
         ("video_timeline", TimelineConfig("range", "video", "video", ("Rain", "Traffic jam", "Tunnel"), "$fps")),
     ],
 )
