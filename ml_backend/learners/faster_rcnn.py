@@ -62,7 +62,10 @@ class FasterRCNNConfig(DetectorConfig):
     )
     batch: int = Field(4, ge=1, le=256, description="Images per step; more needs more memory, and raises the step.")
     rate: float = Field(
-        0.02, gt=0, le=1, description="Learning rate at the start for a batch of 16, scaled in proportion to the batch."
+        0.02,
+        gt=0,
+        le=1,
+        description="Learning rate at the start, per step, for a batch of 16; scaled in proportion to the batch.",
     )
     overlap: float = Field(
         0.5, gt=0, lt=1, description="IoU above which the weaker of two boxes of one class counts as its double."

@@ -51,7 +51,11 @@ class YOLOConfig(DetectorConfig):
         "Larger finds smaller objects, at a cost in its square.",
     )
     frozen: int = Field(
-        0, ge=0, le=22, description="First layers that keep their weights; 10 are the backbone. Only with good weights."
+        0,
+        ge=0,
+        le=22,
+        description="First layers that keep their weights; 10 are the backbone. More trains faster and adapts less: only "
+        "for good weights.",
     )
     mosaic: bool = Field(
         True, description="Trains on four images in one for the first two thirds; off where context matters."
