@@ -54,8 +54,8 @@ class YOLOConfig(DetectorConfig):
         0,
         ge=0,
         le=22,
-        description="First layers that keep their weights; 10 are the backbone. More trains faster and adapts less: only "
-        "for good weights.",
+        description="First layers that keep their weights; 10 are the backbone. More trains faster and adapts less: "
+        "only for good weights.",
     )
     mosaic: bool = Field(
         True, description="Trains on four images in one for the first two thirds; off where context matters."
