@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from dataclasses import replace
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -27,10 +28,12 @@ from ml_backend.loop.plan import (
 from ml_backend.loop.predicted import check_row, predicted_result, told
 from ml_backend.loop.ranking import Ranking
 from ml_backend.loop.stored_ranking import stored_ranking
+from ml_backend.loop.sync import RETRY_MEDIA, _fetch_media
 from ml_backend.loop.video_pool import VideoPool, read_video_pool
 from ml_backend.settings import Settings
-from ml_backend.store.tables import Item, Problem, Project
+from ml_backend.store.tables import Item, Problem, Project, now
 from ml_backend.studio.client import Studio
+from ml_backend.studio.local_files import url_of
 from ml_backend.studio.question import read_answer, read_question
 from ml_backend.studio.regions.timeline import ranges_of
 from ml_backend.studio.regions.tracks import tracks_of
@@ -189,6 +192,30 @@ def test_more_frames_a_second_are_a_setting(house: House, tmp_path: Path) -> Non
     pool = read_video_pool(house, STUDIO, 1, QUESTION, 5.0)
     assert pool.first.tolist() == [0, 10, 20, 25, 35]
     assert frames_of(pool).frames.frame[:10].tolist() == list(range(1, 50, 5))
+
+
+def test_sync_brings_videos_here_and_names_those_that_cannot_be_had(tmp_path: Path) -> None:
+    served = tmp_path / "served"
+    served.mkdir()
+    house = House(Settings(_env_file=None, model_dir=tmp_path / "data", local_files_document_root=served))
+    good = write_video(served / "good.mp4", 3, moving(2, 10, 250))
+    (served / "bad.mp4").write_bytes(b"no video")
+    with house.ledger.session() as session:
+        session.add(Project(id=1, studio_url="u", studio_id=1, key="1.1", webhook_secret="s"))
+        session.flush()
+        for task, name in {1: "good.mp4", 2: "bad.mp4"}.items():
+            session.add(Item(project_id=1, task_id=task, url=url_of(name), fps=25.0))
+    assert _fetch_media(house, STUDIO, 1, QUESTION) == {"video_unreadable": 1}
+    assert problems(house) == {2: "video_unreadable"}
+    assert _fetch_media(house, STUDIO, 1, QUESTION) == {}, "it is not tried at every look"
+    write_video(served / "bad.mp4", 4, moving(2, 10, 250))
+    with house.ledger.session() as session:
+        session.query(Problem).one().last_seen = now() - RETRY_MEDIA - timedelta(minutes=1)
+    assert _fetch_media(house, STUDIO, 1, QUESTION) == {}
+    assert problems(house) == {}
+    assert read_video_pool(house, STUDIO, 1, QUESTION, 2.0).task_id.tolist() == [1, 2]
+    with house.ledger.session() as session:
+        assert session.get_one(Item, (1, 1)).content == hashlib.sha256(good.read_bytes()).hexdigest()
 
 
 # training
