@@ -51,7 +51,7 @@ class FasterRCNNConfig(DetectorConfig):
     momentum, decay and falls are those of torchvision's reference training."""
 
     backbone: Literal["resnet50", "mobilenet_v3"] = Field(
-        "resnet50", description="resnet50 is the thesis'; mobilenet_v3 sees less and is ten times faster on a CPU."
+        "resnet50", description="resnet50 is the thesis'; mobilenet_v3 sees less and is five times faster on a CPU."
     )
     image_side: int = Field(
         300,
