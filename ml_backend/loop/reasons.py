@@ -61,8 +61,8 @@ def tell_reasons(house: House, studio: Studio, project_id: int) -> int:
     with house.ledger.session() as session:
         project = session.get_one(Project, project_id)
         wanted = _wanted(session, project)
-        told = {row.task_id: row.sentence for row in session.scalars(select(Told).where(Told.project_id == project_id))}
-        stale = [] if wanted is not None else _still_waiting(session, project_id, list(told))
+        told = _told(session, project_id)
+        stale = [] if wanted is not None else list(told)
     writes: dict[int, str | None] = {task: said for task, said in (wanted or {}).items() if told.get(task) != said}
     writes |= dict.fromkeys(stale[:MOST])
     if not writes:
@@ -99,13 +99,21 @@ def _wanted(session: Session, project: Project) -> dict[int, str] | None:
     return {task: told_sentence(detail) for task, detail in rows}
 
 
-def _still_waiting(session: Session, project_id: int, tasks: list[int]) -> list[int]:
-    """Of tasks that carry a sentence those that an annotator may still open; the others' is forgotten, not erased."""
-    query = select(Item.task_id).where(Item.project_id == project_id, Item.status.in_(WAITING))
-    waiting = set(session.scalars(query)) if tasks else set()
-    for task in set(tasks) - waiting:
-        session.execute(delete(Told).where(Told.project_id == project_id, Told.task_id == task))
-    return [task for task in tasks if task in waiting]
+def _told(session: Session, project_id: int) -> dict[int, str]:
+    """task -> sentence of those that an annotator may still open; the others' is forgotten here and stays there."""
+    query = select(Told.task_id, Told.sentence, Item.status).outerjoin(
+        Item, (Item.project_id == Told.project_id) & (Item.task_id == Told.task_id)
+    )
+    told, over = {}, []
+    for task, sentence, status in session.execute(query.where(Told.project_id == project_id)):
+        if status in WAITING:
+            told[task] = sentence
+        else:
+            over.append(task)
+    for start in range(0, len(over), MOST):
+        gone = Told.task_id.in_(over[start : start + MOST])
+        session.execute(delete(Told).where(Told.project_id == project_id, gone))
+    return told
 
 
 def _write(house: House, studio: Studio, project: Project, writes: dict[int, str | None]) -> int:
