@@ -17,10 +17,12 @@ import psutil
 import pytest
 
 from ml_backend.loop.house import House
+from ml_backend.server import accounts
+from ml_backend.server.access import COOKIE
 from ml_backend.settings import Settings
 from ml_backend.store.tables import Event
 from stack.ports import free_port
-from tests.server.conftest import add_ranking, payload, until
+from tests.server.conftest import PASSWORD, add_ranking, payload, until
 
 ROOT = Path(__file__).parents[2]
 Start = Callable[..., tuple[subprocess.Popen[bytes], str]]
@@ -117,6 +119,36 @@ def test_sigterm_lets_requests_end(start: Start, rooms: House, project: int, sec
         other.rollback()
         assert waiting.result(15).json() == {"status": "queued"}
     assert child.wait(15) == 0
+
+
+def test_live_pages_hear_of_changes_and_do_not_hold_up_the_end(start: Start, rooms: House, project: int) -> None:
+    child, url = start()
+    with rooms.ledger.session() as session:
+        cookie = accounts.open_session(session, accounts.add_user(session, "ada", PASSWORD, "admin", author="test"))
+    client = httpx.Client(base_url=url, cookies={COOKIE: cookie}, timeout=30)
+    heard: list[str] = []
+
+    def listen() -> None:
+        with client.stream("GET", f"/projects/{project}/events") as answer:
+            heard.append(answer.headers["content-type"])
+            heard.extend(answer.iter_lines())
+
+    with ThreadPoolExecutor(1) as pool:
+        stream = pool.submit(listen)
+        until(lambda: "retry: 3000" in heard)
+        add_ranking(rooms, project, [20001, 20003], version="nextlabel-2-abcd", cycle=2)
+        until(lambda: "event: changed" in heard)
+        child.send_signal(signal.SIGTERM)
+        stream.result(15)
+    assert heard[0].startswith("text/event-stream")
+    assert child.wait(15) == 0
+    client.close()
+
+
+def test_the_first_start_prints_a_link(start: Start, tmp_path: Path) -> None:
+    _, url = start()
+    link = next(word for word in (tmp_path / "serve-0.log").read_text().split() if "/link/" in word)
+    assert httpx.get(url + link[link.index("/link/") :]).status_code == 200
 
 
 @pytest.mark.parametrize(
