@@ -29,6 +29,7 @@ from ml_backend.loop.upkeep import reassert
 from ml_backend.store.tables import Cycle, Item, PublishedItem
 from ml_backend.studio.regions.timeline import ranges_of
 from ml_backend.studio.regions.tracks import Track, tracks_of
+from tests.loop import test_video_ranges as ranges
 from tests.loop.conftest import Loop
 from tests.loop.spots import Spots
 from tests.loop.whole_videos import FPS, QUESTION, SIZE, TIMELINE, WITH_TIMELINE, XML, moving, track, write_video
@@ -163,3 +164,35 @@ def test_yolo_learns_whole_videos_in_the_worker(loop: Loop, studio_server: Any) 
     assert first["value"] >= second["value"]
     checks = {check.name: check for check in project_checks(loop.house, loop.project)}
     assert checks["labeling config"].result.startswith("'box' asks for boxes through a video of 2 classes")
+
+
+def test_time_ranges_are_learned_and_shown(loop: Loop, studio_server: Any) -> None:
+    folder = studio_server.media_dir / uuid.uuid4().hex
+    folder.mkdir()
+    for name, start in {"a": 20, "b": 26, "c": 10}.items():
+        write_video(folder / f"{name}.mp4", FRAMES, moving(4, 10, 250, 0.0, range(start, 41)))
+    loop.number = int(loop.studio.create_project(title="Ranges", label_config=ranges.XML)["id"])
+    import_videos(loop.house, Wish(loop.number, (folder,), as_video=True))
+    tasks = {task["data"]["name"].partition("-")[0]: int(task["id"]) for task in loop.studio.tasks(loop.number)}
+    loop.start_backend()
+    connected = loop.connect()
+    assert connected.cycle is not None
+    assert connected.cycle.status == "published", connected.cycle.error
+    with loop.house.ledger.session() as session:
+        _, plan = read_plan(session, loop.project)
+    assert (plan.learner.name, plan.scorers[0].name) == ("frozen", "margin"), "connecting reads the config and picks"
+    loop.studio.annotate(tasks["a"], [ranges.marked(20, 40, "Lit")])
+    cycle = run_cycle(loop.house, loop.project, "train", "test")
+    assert cycle.status == "published", cycle.error
+    assert (cycle.labels, cycle.pool, cycle.metrics["phase"], cycle.accuracy) == (1, 2, "scored", None)
+    served = loop.studio.next_task(loop.number)
+    assert served is not None
+    assert int(served["id"]) == loop.order()[0]
+    rows = loop.studio.call("GET", "/api/predictions/", params={"project": loop.number})
+    live = {row["task"]: row for row in rows if row["model_version"] == cycle.model_version}
+    assert set(live) == {tasks["b"], tasks["c"]}
+    for name, start in {"b": 26, "c": 14}.items():
+        (region,) = live[tasks[name]]["result"]
+        shown = region["value"]["ranges"][0]
+        assert shown["start"] <= start <= shown["end"], "the sampled frame where it is lit"
+        assert published(loop, tasks[name]).label == "1 Lit"
