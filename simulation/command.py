@@ -111,7 +111,8 @@ def run_study(
     """Runs what is left of a study and writes its report; True when nothing is left and nothing failed."""
     study = read_study(file) if file is not None else flags.study()
     folder = output or _default(file, study)
-    create(folder, study)
+    with console.status("Reading the data; road scenes are drawn when they are first asked for ..."):
+        create(folder, study)
     until = None if minutes is None else time.time() + 60 * minutes
     try:
         if jobs is not None:
