@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from ipaddress import ip_address
 from typing import Literal
 from urllib.parse import urlsplit
 
@@ -80,9 +81,25 @@ def _open_house(request: Request) -> bool:
     guard: Guard = request.app.state.guard
     if not guard.open or not on_loopback(house.settings.host) or getattr(request.app.state, "inhabited", False):
         return False
+    if _is_foreign(request.url.hostname or "", urlsplit(house.settings.backend_url).hostname):
+        return False
     with house.ledger.session() as session:
         request.app.state.inhabited = accounts.anyone(session)  # the last admin stays, so once true is always true
     return not request.app.state.inhabited
+
+
+def _is_foreign(name: str, ours: str | None) -> bool:
+    """Whether a request came under a public name that is not ours: a page elsewhere may let its own name point here.
+
+    >>> _is_foreign("evil.example", "127.0.0.1"), _is_foreign("127.0.0.1", None), _is_foreign("localhost", None)
+    (True, False, False)
+    """
+    if "." not in name or name == ours:
+        return False
+    try:
+        return not ip_address(name)
+    except ValueError:
+        return True
 
 
 def on_loopback(host: str) -> bool:

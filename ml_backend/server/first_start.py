@@ -40,5 +40,6 @@ def address_of(settings: Settings, secret: str) -> str:
 def greeting(address: str) -> str:
     return (
         "Nobody has an account yet. Open this link within 24 hours to make the first admin; it works once:\n"
-        f"  {address}"
+        f"  {address}\n"
+        "Where your browser knows the server by another name, put that in front of /link/."
     )

@@ -187,6 +187,12 @@ def test_a_server_that_others_reach_is_not_open(settings: Settings, project: int
         assert client.post("/setup", json={}).status_code == 200  # Label Studio's own calls are as before
 
 
+def test_an_open_house_is_closed_to_a_page_that_lets_its_own_name_point_here(client: TestClient, project: int) -> None:
+    assert client.get("/api/projects").status_code == 200
+    assert client.get("/api/projects", headers={"Host": "evil.example:9090"}).status_code == 401
+    assert client.get("/api/projects", headers={"Host": "127.0.0.1:9090"}).status_code == 200
+
+
 def test_an_admin_invites_and_a_forgotten_password_is_set_anew(
     client: TestClient, rooms: House, people: People
 ) -> None:
