@@ -17,6 +17,7 @@ from rich.table import Table
 from ml_backend.loop import steering_command
 from ml_backend.server.commands import add_commands
 from simulation.scenes_command import scenes
+from simulation.siamfc_command import train_tracker
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, help="Label Studio's queue, most valuable item first.")
 plan_app = typer.Typer(no_args_is_help=True, help="Show and switch which plugins order a project's queue.")
@@ -170,6 +171,7 @@ def simulate(
 
 
 app.command()(scenes)
+app.command("train-tracker")(train_tracker)
 
 
 @app.command("import-video")

@@ -1,4 +1,4 @@
-"""Videos with the true boxes of objects: CamVid, DAVIS and Crossing from NEXTLABEL_DATA, and road scenes to learn from.
+"""Videos with the true boxes of objects: CamVid, DAVIS and Crossing from NEXTLABEL_DATA.
 
 CamVid's boxes come from class masks: they have no identity, so objects are boxes of a class joined where they overlap
 in adjacent frames. DAVIS and Crossing have one object each. Nothing here is copied into the repository.
@@ -17,10 +17,7 @@ from numpy.typing import NDArray
 
 from benchmarks.tracking_data import folder, overlaps
 from plugins.video.detections import Detections, Frames
-from plugins.video.frame_source import FrameReader, ImageFiles, Pictures
-from plugins.video.siamfc_training import ObjectInVideo
-from simulation.road_scenes.scene import Scene
-from simulation.road_scenes.table import SUBSETS, drives
+from plugins.video.frame_source import FrameReader, ImageFiles
 
 Array = NDArray[Any]
 CAMVID, DAVIS, CROSSING = "camvid_0016E5_15hz", "davis_road", "otb_crossing"
@@ -99,22 +96,4 @@ def identities(frame: Array, box: Array, label: Array) -> Array:
         for i, j in zip(*np.nonzero(shared > SAME), strict=True):
             if shared[i, j] == shared[i].max() == shared[:, j].max():
                 found[b[j]] = found[a[i]]
-    return found
-
-
-def road_scene_objects(count: int, frames: int, seed: int) -> list[ObjectInVideo]:
-    """Objects of the first drives of the default subset, so many frames each, drawn and held in memory."""
-    found = []
-    for drive in drives(SUBSETS["default"], videos=count, seconds=frames / 25, seed=seed):
-        pictures: dict[int, Array] = {}
-        seen: dict[int, list[tuple[int, ...]]] = {}
-        for number, frame in enumerate(Scene(drive)):
-            pictures[number] = frame.picture
-            for one in frame.objects:
-                seen.setdefault(one.id, []).append((number, *one.box))
-        reader = Pictures(pictures)
-        for rows in seen.values():
-            if len(rows) > 1:
-                table = np.array(rows)
-                found.append(ObjectInVideo(reader, table[:, 0], table[:, 1:].astype(np.float64)))
     return found

@@ -19,20 +19,20 @@ from typing import Any
 import numpy as np
 import torch
 
-from benchmarks.tracker_videos import Array, Video, road_scene_objects, videos
+from benchmarks.tracker_videos import Array, Video, videos
 from benchmarks.tracking_data import folder
 from plugins.registry import make
 from plugins.video.boxes import overlaps
 from plugins.video.clip import sorted_clip
 from plugins.video.detections import Detections, Frames
 from plugins.video.siamfc_training import train
+from simulation.siamfc_command import SMALL, SMALL_RATE, road_scene_objects
 
 TITLE = "Trackers: overlap with the true box 1, 2 and 3 frames on and back, and what it costs"
 K = 3
 QUERIES = 60  # of a video at most, for trackers that follow each box by itself; the same boxes for all of them
 MISSED, SEEDS = 1 / 3, 5  # share of the boxes that "linear, boxes missed" is not told, and drawings of them
 SCENES, FRAMES, STEPS = 24, 50, 250  # that SiamFC learns from, frames of each, and steps of 8 pairs
-CHANNELS, RATE = (32, 64, 96, 96, 64), 3e-3  # a third of the published network's, as it must learn on a processor
 
 Chosen = tuple[str, str, dict[str, Any]]  # title, name in the registry, settings
 
@@ -72,14 +72,14 @@ def _siamfc(place: Path) -> tuple[str, dict[str, Any]]:
     network = train(
         road_scene_objects(SCENES, FRAMES, seed=0),
         steps=STEPS,
-        rate=RATE,
-        channels=CHANNELS,
+        rate=SMALL_RATE,
+        channels=SMALL,
         observe=lambda _, loss: losses.append(loss),
     )
     torch.save(network.state_dict(), place / "siamfc.pth")
     return str(place / "siamfc.pth"), {
         "learned": f"{STEPS} steps of 8 pairs from {SCENES} road scenes of {FRAMES} frames, seed 0",
-        "channels": list(CHANNELS),
+        "channels": list(SMALL),
         "loss": [round(float(np.mean(losses[:25])), 3), round(float(np.mean(losses[-25:])), 3)],
         "cpu_seconds": round(time.process_time() - began),
     }

@@ -13,7 +13,8 @@ import torch
 
 from benchmarks import trackers, trackers_page
 from benchmarks.record import RESULTS
-from benchmarks.tracker_videos import identities, road_scene_objects, videos
+from benchmarks.tracker_videos import identities, videos
+from simulation.siamfc_command import road_scene_objects
 
 
 @pytest.fixture
@@ -50,7 +51,7 @@ def threads() -> Iterator[None]:
 
 @pytest.mark.usefixtures("threads")
 def test_every_tracker_is_measured(data: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    for name, value in {"SCENES": 1, "FRAMES": 6, "STEPS": 1, "CHANNELS": (2, 4, 4, 4, 2), "QUERIES": 2}.items():
+    for name, value in {"SCENES": 1, "FRAMES": 6, "STEPS": 1, "SMALL": (2, 4, 4, 4, 2), "QUERIES": 2}.items():
         monkeypatch.setattr(trackers, name, value)
     monkeypatch.delenv("NEXTLABEL_SIAMFC", raising=False)
     monkeypatch.delenv("NEXTLABEL_RAFT", raising=False)
