@@ -96,6 +96,10 @@ def run_preview_job(project_id: int, body: dict[str, Any]) -> dict[str, Any]:
         return {"result": preview(rooms, project_id, parse_plan(body)).as_json(), "error": None}
     except (PreviewError, PlanError) as error:
         return {"result": None, "error": str(error)}
+    except Exception as error:
+        log.exception("preview_failed", project=project_id)
+        said = f"The preview failed ({type(error).__name__}: {error}); the worker's log says more."
+        return {"result": None, "error": said}
     finally:
         rooms.ledger.close()
 

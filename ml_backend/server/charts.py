@@ -34,8 +34,9 @@ def percent(value: float | None) -> str:
 
 def line(name: str, x: Sequence[Any], y: Sequence[Any], number: int = 0, **more: Any) -> dict[str, Any]:
     """A series told from the others by dash and mark too, not by its colour alone."""
-    dash = {"dash": DASHES[number % len(DASHES)]}
-    mark = {"symbol": MARKS[number % len(MARKS)], "size": 7}
+    turn = number // len(DASHES)  # colours come again after six lines, and then with another dash and mark
+    dash = {"dash": DASHES[(number + turn) % len(DASHES)]}
+    mark = {"symbol": MARKS[(number + 2 * turn) % len(MARKS)], "size": 7}
     return {"type": "scatter", "mode": "lines+markers", "name": name, "x": list(x), "y": list(y), "line": dash,
             "marker": mark, **more}  # fmt: skip
 
@@ -50,7 +51,8 @@ def with_interval(series: dict[str, Any], low: Sequence[float], high: Sequence[f
 
 
 def _layout(x: str, y: str, **more: Any) -> dict[str, Any]:
-    return {"xaxis": {"title": {"text": x}}, "yaxis": {"title": {"text": y}, **more}}
+    below = {"y": -0.3, "yanchor": "top"}  # the legend, clear of the axis' title
+    return {"xaxis": {"title": {"text": x}}, "yaxis": {"title": {"text": y}, **more}, "legend": below}
 
 
 # learning

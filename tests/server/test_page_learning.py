@@ -15,7 +15,7 @@ from ml_backend.loop.balance import BalanceRow
 from ml_backend.loop.house import House
 from ml_backend.loop.learning_curve import class_rows, learning_points
 from ml_backend.loop.plan import Plan, changed_plan, save_plan
-from ml_backend.server.charts import class_counts, evenness, lambda_path, proofs
+from ml_backend.server.charts import class_counts, evenness, lambda_path, line, proofs
 from ml_backend.server.pages.balance import target_shares
 from ml_backend.store.tables import ControlAnswer, Cycle, Item
 from tests.server.conftest import People, add_project
@@ -194,6 +194,16 @@ def test_of_many_classes_the_scarcest_and_the_most_common_are_drawn_and_all_are_
     assert [series["name"] for series in chart.figure["data"]] == [f"c{i}" for i in (*range(6), *range(34, 40))]
     assert len(chart.rows) == 40
     assert "the 12 that stand out" in chart.title
+
+
+def test_lines_that_share_a_colour_differ_in_dash_and_mark() -> None:
+    lines = [line("a", [], [], number) for number in range(12)]
+    looks = {(number % 6, one["line"]["dash"], one["marker"]["symbol"]) for number, one in enumerate(lines)}
+    assert len(looks) == 12
+    for number in range(6):
+        one, other = lines[number], lines[number + 6]
+        assert one["line"] != other["line"]
+        assert one["marker"] != other["marker"]
 
 
 def test_cycles_of_other_classes_and_without_facts_are_left_out() -> None:

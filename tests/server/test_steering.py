@@ -197,3 +197,18 @@ def test_a_plan_in_extra_params_arrives_with_setup(client: TestClient, rooms: Ho
     plan = client.get(f"/api/projects/{project}/plan").json()
     assert (plan["body"]["batch"], plan["author"]) == (33, "Label Studio extra_params")
     until(lambda: wishes(rooms, project) == {"rank": "plan 1"})
+
+
+def test_a_preview_that_breaks_is_told_and_logged(
+    client: TestClient, rooms: House, project: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    number = client.post(f"/api/projects/{project}/plan/preview", json={"changes": {"seed": 1}}).json()["id"]
+
+    def breaks(*_: object) -> None:
+        raise KeyError("label_history")
+
+    monkeypatch.setattr("ml_backend.loop.preview.preview", breaks)
+    work(rooms, monkeypatch)
+    told = client.get(f"/api/projects/{project}/plan/preview/{number}").json()
+    assert told["status"] == "failed"
+    assert told["error"] == "The preview failed (KeyError: 'label_history'); the worker's log says more."
