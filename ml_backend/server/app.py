@@ -22,7 +22,7 @@ from starlette.responses import Response
 
 from ml_backend.logs import configure_logs
 from ml_backend.loop.house import House
-from ml_backend.server import admin, login, media, pages, static_files, steering
+from ml_backend.server import admin, levers, login, media, pages, static_files, steering
 from ml_backend.server.access import require_access
 from ml_backend.server.auth import Guard
 from ml_backend.server.health_check import Doctor
@@ -67,6 +67,7 @@ def create_app(house: House, *, alone: bool = False) -> FastAPI:
     app.state.house, app.state.guard, app.state.protocol = house, guard, protocol
     app.router.routes.extend(protocol.routes())  # first, since they are asked for most
     app.include_router(admin.router)
+    app.include_router(levers.router)
     app.include_router(media.router)
     app.include_router(steering.router)
     app.add_api_route("/openapi", lambda: JSONResponse(app.openapi()), dependencies=[Depends(require_access)])

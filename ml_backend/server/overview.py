@@ -121,7 +121,8 @@ def _powerless(standing: Standing, machines: Machines) -> Verdict | None:
         return Verdict("bad", "no Redis", machines.problem)
     if not machines.workers:
         waits = f" and a {_cycle_word(standing.wish[0])} waits" if standing.wish else ""
-        return Verdict("bad", "no worker", f"No worker runs{waits}, so nothing trains; start one with `nextlabel worker`.")
+        sentence = f"No worker runs{waits}, so nothing trains; start one with `nextlabel worker`."
+        return Verdict("bad", "no worker", sentence)
     return None
 
 
