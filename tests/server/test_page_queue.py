@@ -90,8 +90,8 @@ def test_placing_by_hand_with_and_without_htmx(client: TestClient, rooms: House,
     assert "Task 101 is pinned to the front. The queue is being re-ranked." in plain.text
     assert "pinned to the front by ada" in plain.text
     changed = client.post(url, data={"kind": "exclude"}, headers={"HX-Request": "true", "X-CSRF-Token": csrf})
-    assert changed.text.lstrip().startswith('<article class="card task" id="task-101"')
-    assert 'hx-swap-oob="true"' in changed.text
+    assert changed.text.lstrip().startswith('<p class="said">Task 101 is excluded from the queue.')
+    assert '<article class="card task" id="task-101" hx-swap-oob="true"' in changed.text
     assert 'aria-label="Undo task 101"' in changed.text
     with rooms.ledger.session() as session:
         assert session.get_one(Override, (project, 101)).kind == "exclude"

@@ -112,10 +112,8 @@ def place(
     if not request.headers.get("hx-request"):
         return back(request, f"/projects/{project.id}/queue?task={task_id}", said, bad=bad)
     with rooms.ledger.session() as session:
-        card, missing = _search(session, project, rankings, admin, str(task_id))
-    return fragment(
-        request, "queue_changed.html", project=project, card=card, missing=missing, said=said, bad=bad, shapes=SHAPES
-    )
+        card, _ = _search(session, project, rankings, admin, str(task_id))
+    return fragment(request, "queue_changed.html", project=project, card=card, said=said, bad=bad, shapes=SHAPES)
 
 
 @router.get("/pictures/{task_id}")
