@@ -77,6 +77,21 @@ def test_every_page_shows_a_filled_project_and_an_empty_one(shared: Shared, path
         assert "<h1>" in answer.text
 
 
+def test_every_page_on_postgresql(settings: Settings, postgres_url: str) -> None:
+    rooms = House(settings.model_copy(update={"database_url": postgres_url}))
+    people, number = make_people(rooms), fill(rooms, 300, cycles=12)
+    with TestClient(create_app(rooms)) as client:
+        csrf = people.log_in(client, "ada")
+        for path in PATHS:
+            assert client.get(path.format(p=number), headers=HTML).status_code == 200, path
+        assert client.post("/people/links", data={"csrf": csrf, "role": "viewer"}).status_code == 200
+        made = client.post("/people/tokens", data={"csrf": csrf, "name": "ci", "scope": "read"}).text
+        assert "nextlabel_" in made
+        client.cookies.clear()
+        assert client.post("/login", data={"name": "ada", "password": "wrong"}).status_code == 401
+    rooms.ledger.close()
+
+
 @pytest.mark.parametrize("path", PATHS)
 def test_a_viewer_sees_every_page_and_no_button_that_changes_a_project(shared: Shared, path: str) -> None:
     shared.people.log_in(shared.client, "bob")
