@@ -13,6 +13,7 @@ from ml_backend.store.tables import now
 from ml_backend.studio.doctor import Check
 
 FRESH = 60.0  # seconds
+PATIENCE = 5.0  # seconds that a second visitor waits for the examination that the first one asked for
 
 
 @dataclass(frozen=True)
@@ -30,13 +31,18 @@ class Doctor:
         self._locks: dict[int, threading.Lock] = {}
         self._seen: dict[int, tuple[float, Examined]] = {}
 
-    def examine(self, project_id: int, *, anew: bool = False) -> Examined:
+    def examine(self, project_id: int, *, anew: bool = False) -> Examined | None:
+        """None where someone else's examination is not over yet: Label Studio may hang, and threads are few."""
         with self._guard:
             lock = self._locks.setdefault(project_id, threading.Lock())
-        with lock:
+        if not lock.acquire(timeout=PATIENCE):
+            return None
+        try:
             found = self._seen.get(project_id)
             if found is None or anew or time.monotonic() - found[0] > FRESH:
                 checks = (*house_checks(self._house), *project_checks(self._house, project_id))
                 found = time.monotonic(), Examined(checks, now())
                 self._seen[project_id] = found
             return found[1]
+        finally:
+            lock.release()

@@ -15,6 +15,7 @@ from ml_backend.loop import jobs
 from ml_backend.loop.house import House
 
 FRESH = 2.0  # seconds
+AWAY = 15.0  # seconds that a Redis is left alone that did not answer: one that hangs costs every visitor its time-out
 
 
 @dataclass(frozen=True)
@@ -43,7 +44,7 @@ class Machines:
 
 
 class Lookout:
-    """Asks Redis at most every two seconds in a process, whoever looks."""
+    """Asks Redis at most every two seconds in a process, whoever looks; rarely while it is away."""
 
     def __init__(self, house: House) -> None:
         self._house = house
@@ -52,8 +53,9 @@ class Lookout:
 
     def machines(self) -> Machines:
         with self._lock:
-            if self._seen is None or time.monotonic() - self._seen[0] > FRESH:
-                self._seen = (time.monotonic(), look(self._house))
+            if self._seen is None or time.monotonic() > self._seen[0]:
+                found = look(self._house)
+                self._seen = (time.monotonic() + (AWAY if found.problem else FRESH), found)
             return self._seen[1]
 
 
@@ -68,8 +70,10 @@ def look(house: House) -> Machines:
         return Machines((), 0, f"Redis does not answer ({error}), so nothing trains; start it, or set REDIS_URL.")
 
 
-def waiting_wish(house: House, project_id: int) -> tuple[str, str] | None:
+def waiting_wish(house: House, project_id: int, machines: Machines) -> tuple[str, str] | None:
     """(kind, why) of the cycle that waits for a worker; None too where Redis is away."""
+    if machines.problem:
+        return None
     try:
         return jobs.wish(house, project_id)
     except RedisError:

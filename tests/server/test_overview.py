@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import threading
+from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 from typing import Any
 
@@ -11,8 +13,9 @@ from benchmarks.filled_ledger import fill
 from ml_backend.loop.house import House
 from ml_backend.loop.plan import Plan, Policy
 from ml_backend.server.health_check import Doctor
-from ml_backend.server.machines import Machines, look
+from ml_backend.server.machines import Lookout, Machines, look, waiting_wish
 from ml_backend.server.overview import Standing, next_training, read_standing, verdict
+from ml_backend.server.pages.frame import environment
 from ml_backend.server.progress import estimate, read_progress
 from ml_backend.store.tables import Cycle, Project, now
 from ml_backend.studio.doctor import Check
@@ -141,6 +144,41 @@ def test_progress_of_a_cycle_that_an_older_release_began(rooms: House) -> None:
         session.flush()
         found = read_progress(session, cycle)
     assert (found.share, found.left, found.log, found.machine) == (None, None, (), "")
+
+
+def test_a_visitor_does_not_wait_for_an_examination_that_hangs(rooms: House, monkeypatch: pytest.MonkeyPatch) -> None:
+    began, end = threading.Event(), threading.Event()
+
+    def hang(_house: House, _project: int) -> list[Check]:
+        began.set()
+        end.wait(30)
+        return []
+
+    monkeypatch.setattr("ml_backend.server.health_check.project_checks", hang)
+    monkeypatch.setattr("ml_backend.server.health_check.PATIENCE", 0.01)
+    doctor = Doctor(rooms)
+    with ThreadPoolExecutor(1) as pool:
+        first = pool.submit(doctor.examine, 1)
+        assert began.wait(30)
+        assert doctor.examine(1) is None
+        end.set()
+        assert first.result(30) is not None
+    assert environment().get_template("health.html").render(examined=None, project=Project(id=1))
+
+
+def test_a_redis_that_is_away_is_left_alone_for_a_while(rooms: House, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[int] = []
+
+    def away(_house: House) -> Machines:
+        asked.append(1)
+        return Machines((), 0, "Redis does not answer.")
+
+    monkeypatch.setattr("ml_backend.server.machines.look", away)
+    monkeypatch.setattr("ml_backend.server.machines.FRESH", -1.0)
+    lookout = Lookout(rooms)
+    assert [lookout.machines().problem for _ in range(3)] == ["Redis does not answer."] * 3
+    assert len(asked) == 1
+    assert waiting_wish(rooms, 1, lookout.machines()) is None
 
 
 def test_the_doctor_is_asked_once_a_minute(rooms: House, monkeypatch: pytest.MonkeyPatch) -> None:

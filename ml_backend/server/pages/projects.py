@@ -34,8 +34,8 @@ def machines_of(request: Request) -> Machines:
     return lookout.machines()
 
 
-def _standing(rooms: House, session: Session, project: Project) -> Standing:
-    return read_standing(session, project, waiting_wish(rooms, project.id))
+def _standing(rooms: House, session: Session, project: Project, machines: Machines) -> Standing:
+    return read_standing(session, project, waiting_wish(rooms, project.id, machines))
 
 
 @router.get("/")
@@ -45,7 +45,7 @@ def show_all(
     query = select(Project).order_by(Project.state == "gone", Project.id)
     rows = list(session.scalars(query.limit(PAGE).offset(offset)))
     machines = machines_of(request)
-    standings = [_standing(rooms, session, row) for row in rows]
+    standings = [_standing(rooms, session, row, machines) for row in rows]
     return page(
         request,
         "projects.html",
@@ -61,7 +61,8 @@ def show_all(
 
 @router.get("/projects/{project_id}")
 def show(request: Request, session: Open, rooms: RoomsOf, project: Known) -> Response:
-    standing = _standing(rooms, session, project)
+    machines = machines_of(request)
+    standing = _standing(rooms, session, project, machines)
     running = standing.running
     return page(
         request,
@@ -70,7 +71,7 @@ def show(request: Request, session: Open, rooms: RoomsOf, project: Known) -> Res
         project=project,
         events=events_of(project.id),
         now=standing,
-        verdict=verdict(standing, machines_of(request)),
+        verdict=verdict(standing, machines),
         next_training=next_training(standing),
         measured=measure(standing.trained),
         progress=read_progress(session, running) if running is not None else None,

@@ -38,6 +38,7 @@ def show(
 ) -> Response:
     query = select(Cycle).where(Cycle.project_id == project.id).order_by(Cycle.number.desc())
     cycles = list(session.scalars(query.limit(PAGE).offset(offset)))
+    machines = machines_of(request)
     running = next((cycle for cycle in cycles if cycle.status == "running"), None)
     return page(
         request,
@@ -45,11 +46,11 @@ def show(
         title="Runs",
         project=project,
         events=events_of(project.id),
-        wish=waiting_wish(rooms, project.id),
+        wish=waiting_wish(rooms, project.id, machines),
         running=running,
         progress=read_progress(session, running) if running is not None else None,
         cycles=[cycle for cycle in cycles if cycle is not running],
-        machines=machines_of(request),
+        machines=machines,
         levels=LEVELS,
         words=WORDS,
         offset=offset,
