@@ -9,9 +9,7 @@ from typing import Any
 import numpy as np
 
 from ml_backend.loop.house import House
-from ml_backend.loop.plan import (
-    ChosenScorer,
-)
+from ml_backend.loop.plan import ChosenScorer
 from ml_backend.loop.predicted import check_row, predicted_result, told
 from ml_backend.loop.stored_ranking import stored_ranking
 from ml_backend.loop.video_pool import read_video_pool
