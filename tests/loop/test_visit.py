@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 
 import pytest
@@ -10,6 +9,7 @@ from playwright.sync_api import Page, expect, sync_playwright
 
 from ml_backend.loop.plan import changed_plan, plan_history
 from ml_backend.server import accounts
+from ml_backend.store.tables import Item
 from tests.loop.conftest import Loop, until
 from tests.loop.test_browser import FIRST_PAINT, FLAGS
 from tests.loop.test_queue import QUIET
@@ -26,6 +26,18 @@ def log_in(page: Page, address: str) -> None:
     page.wait_for_url(lambda url: "login" not in url)
 
 
+def tasks_under(page: Page, heading: str) -> list[int]:
+    """The tasks that a preview lists under a heading."""
+    part = page.locator("#preview .two > div", has=page.get_by_role("heading", name=heading, exact=True))
+    return [int(text.removeprefix("Task ")) for text in part.locator("li a").all_inner_texts()]
+
+
+def is_labeled(loop: Loop, task: int) -> bool:
+    """Whether the ledger knows."""
+    with loop.house.ledger.session() as session:
+        return session.get_one(Item, (loop.project, task)).status == "labeled"
+
+
 def serves(loop: Loop) -> int:
     """The task that Label Studio gives next, which is then not locked by anyone."""
     task = loop.studio.next_task(loop.number)
@@ -35,7 +47,7 @@ def serves(loop: Loop) -> int:
 
 
 def test_an_admin_previews_saves_sees_the_queue_turn_and_goes_back(loop: Loop, chromium: str, tmp_path: Path) -> None:
-    loop.create(100)
+    loop.create(160)
     loop.label_some(40)
     loop.start_backend()
     loop.start("worker")
@@ -46,6 +58,7 @@ def test_an_admin_previews_saves_sees_the_queue_turn_and_goes_back(loop: Loop, c
         accounts.add_user(session, "ada", PASSWORD, "admin", author="test")
     by_margin = loop.order()
     assert serves(loop) == by_margin[0]
+    until(lambda: is_labeled(loop, by_margin[0]), what="the sync of the first label")
 
     address = loop.house.settings.backend_url
     with sync_playwright() as playwright:
@@ -63,6 +76,8 @@ def test_an_admin_previews_saves_sees_the_queue_turn_and_goes_back(loop: Loop, c
         expect(done).to_contain_text("tasks would change")
         page.screenshot(path=tmp_path / "preview.png", full_page=True)
         assert loop.order() == by_margin, "a preview changes nothing"
+        come = tasks_under(page, "Would come")
+        go = tasks_under(page, "Would go")
 
         page.get_by_label("Why this change").fill("try entropy")
         page.get_by_role("button", name="Save", exact=True).click()
@@ -70,11 +85,16 @@ def test_an_admin_previews_saves_sees_the_queue_turn_and_goes_back(loop: Loop, c
         ranked = loop.published_since(first.cycle.number)
         assert (ranked.kind, ranked.evidence_cycle) == ("rank", first.cycle.number)
         by_entropy = loop.order()
-        assert by_entropy != by_margin[1:]
+        assert come == [task for task in by_entropy[:50] if task not in by_margin[1:51]], "what the preview said"
+        assert go == [task for task in by_margin[1:51] if task not in by_entropy[:50]]
+        assert come
         assert serves(loop) == by_entropy[0], "the change has reached Label Studio's own queue"
 
         last = by_entropy[-1]
         page.goto(f"{address}/projects/{loop.project}/queue?task={last}")
+        picture = page.locator(f"#task-{last} .picture img")
+        assert picture.evaluate("image => image.decode().then(() => image.naturalWidth)") == 8, "a scanned digit"
+        page.screenshot(path=tmp_path / "queue.png", full_page=True)
         page.get_by_role("button", name=f"Pin task {last}", exact=True).first.click()
         expect(page.get_by_text(f"Task {last} is pinned to the front.")).to_be_visible()
         pinned = loop.published_since(ranked.number)
@@ -99,6 +119,4 @@ def test_an_admin_previews_saves_sees_the_queue_turn_and_goes_back(loop: Loop, c
         assert loop.studio.project(loop.number)["model_version"] == ranked.model_version
         waiting = [task for task in by_entropy if task not in {by_entropy[0], last, left[0]}]
         assert serves(loop) == waiting[0]
-        if os.environ.get("NEXTLABEL_KEEP_SCREENSHOTS"):
-            page.screenshot(path=tmp_path / "models.png", full_page=True)
         browser.close()
