@@ -24,10 +24,10 @@ from ml_backend.loop.import_video import import_videos
 from ml_backend.loop.import_wish import make_wish
 from ml_backend.loop.learning import model_key
 from ml_backend.loop.learning_boxes import make_detector
-from ml_backend.loop.plan import Plan, Policy, read_plan
-from ml_backend.loop.switch import switch_plan
+from ml_backend.loop.plan import Plan, Policy, default_plan, read_plan
 from ml_backend.store.ledger import publication
 from ml_backend.store.tables import Cycle, Project, PublishedItem
+from ml_backend.studio.question import read_question
 from ml_backend.studio.regions.label_map import map_labels
 from simulation import figures
 from simulation.annotator import Annotator, Task
@@ -90,9 +90,9 @@ def run_video_demo(
     done = import_videos(rooms, make_wish(files, number, every=EVERY))
     console.print(f"{done.added} frames of {done.videos} drives are in project {number}.", highlight=False)
     token = rooms.settings.label_studio_api_key or ""
-    project = connect(rooms, studio.url, token, number, author="demo", plan=plan).project.id
-    if plan is None:
-        _train_every(rooms, project, step)
+    usual = default_plan(read_question(CONFIG), in_videos=True)
+    usual = usual.model_copy(update={"policy": Policy(new_labels=step, minutes=10_080)})
+    project = connect(rooms, studio.url, token, number, author="demo", plan=plan or usual).project.id
     annotator = Annotator(studio, number, lambda task: truth[_place(task)])
     points = _label(rooms, annotator, project, labels, step, test, console)
     _save(points, output, seed)
@@ -156,13 +156,6 @@ def _test(folder: Path, seed: int) -> Test:
             paths.append(path)
     boxes = LabeledBoxes(np.array(item), np.array(box, dtype=np.float64).reshape(-1, 4), np.array(label))
     return Test(Images([path.name for path in paths], paths), boxes)
-
-
-def _train_every(rooms: House, project: int, step: int) -> None:
-    with rooms.ledger.session() as session:
-        _, plan = read_plan(session, project)
-    policy = Policy(new_labels=step, minutes=10_080)
-    switch_plan(rooms, project, plan.model_copy(update={"policy": policy}), author="demo", note="a training each step")
 
 
 def _label(
