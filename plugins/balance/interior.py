@@ -17,6 +17,8 @@ TINY = 1e-300
 PART = 2048  # rows at a time
 FEW = 10**8  # operations that are not worth a second thread
 STILL = 1e-8  # of the most mobile item's weight
+SOFTNESS = (0.3, 300.0, 3e5)  # of the reduced costs' spread: where a beginning's multipliers lie, tried in turn
+FAR = 1e-3  # of the largest residual: a point that has more of it is still on its way
 PATIENCE = 12  # steps without progress: what is left is rounding
 
 
@@ -69,11 +71,34 @@ def relax(
     Each step eliminates everything but the C multipliers y and the threshold t (Wright 1997, ch. 11), whose matrix is
     P^T D P plus the Hessian of Y's constraints; so a step costs n C^2 and no more, whichever the distance.
     """
+    found: list[tuple[float, _Point]] = []
+    for softness in SOFTNESS:
+        given = probabilities, cost, target, budget, distance
+        worst, point, arrived = _follow(*given, start, tolerance, softness, most_steps)
+        found.append((worst, point))
+        if arrived:
+            break
+    best = min(found, key=lambda pair: pair[0])[1]
+    return Relaxed(_feasible(best.z, budget), best.y)
+
+
+def _follow(
+    probabilities: FloatArray,
+    cost: FloatArray,
+    target: FloatArray,
+    budget: int,
+    distance: Distance,
+    start: FloatArray,
+    tolerance: float,
+    softness: float,
+    most_steps: int,
+) -> tuple[float, _Point, bool]:
+    """How far the best point on the way from one beginning is from an optimum, that point, and whether it is nearly
+    feasible. Where rows or the weight are heavy beside the costs, only a softer beginning leads there."""
     n = len(probabilities)
-    y = distance.inside(start, 0.9)
-    point = _begin(probabilities, cost, budget, distance, y)
-    best, best_gap = point, np.inf
-    stalled = 0
+    point = _begin(probabilities, cost, budget, distance, distance.inside(start, 0.9), softness)
+    best, best_gap, arrived = point, np.inf, False
+    furthest, stalled = float(np.abs(target).sum()), 0
     for _ in range(most_steps):
         edge = distance.edge(point.y)
         slack = edge.slack
@@ -81,25 +106,30 @@ def relax(
             break  # y has reached the edge, as far as float64 can tell
         gap = float(point.z @ point.low + point.left @ point.high + point.a @ slack)
         away = target - probabilities.T @ point.z - edge.pull(point.a) - distance.curvature * point.y
-        worst = gap + float(np.abs(away).sum()) * (distance.weight + float(np.abs(point.y).max()))
-        stalled = 0 if worst < 0.9 * best_gap else stalled + 1
+        missed = float(np.abs(away).sum())
+        worst = gap + missed * (distance.weight + float(np.abs(point.y).max()))
+        furthest = max(furthest, missed)
+        # On the way to a feasible point `worst` may rise with |y|, which is no stall.
+        stalled = 0 if worst < 0.9 * best_gap or missed > FAR * furthest else stalled + 1
         if worst < best_gap:
-            best, best_gap = point, worst
+            best, best_gap, arrived = point, worst, worst <= tolerance or missed <= FAR * furthest
         if worst <= tolerance or stalled == PATIENCE:
             break
         try:
             point = _step(probabilities, cost, budget, distance, point, edge, away, gap / (2 * n + len(slack)))
         except LinAlgError:
             break
-    return Relaxed(_feasible(best.z, budget), best.y)
+    return best_gap, best, arrived
 
 
-def _begin(probabilities: FloatArray, cost: FloatArray, budget: int, distance: Distance, y: FloatArray) -> _Point:
+def _begin(
+    probabilities: FloatArray, cost: FloatArray, budget: int, distance: Distance, y: FloatArray, softness: float
+) -> _Point:
     n = len(cost)
     reduced = cost - probabilities @ y
     t = float(np.partition(reduced, budget - 1)[budget - 1])
     spread = float(np.abs(reduced - t).mean()) + 1e-3 * (distance.weight + TINY)
-    low, high = split(reduced - t, 0.3 * spread)
+    low, high = split(reduced - t, softness * spread)
     z, left = high / (low + high), low / (low + high)
     slack = distance.edge(y).slack
     mu = float(low @ z + high @ left) / (2 * n)

@@ -11,6 +11,7 @@ from plugins.contract import FloatArray, IntArray
 WINDOW, SHARE = 64, 4  # the most wanted items among which balance decides: at least, and this part of the batch
 MOST = 2 * 10**9  # operations, which narrow the window of a large batch
 BLOCK = 2**20  # numbers at a time
+TINY = 1e-12  # expected objects that count as none
 
 
 def wanted_shares(target: FloatArray, classes: int) -> FloatArray:
@@ -33,14 +34,21 @@ def window_for(b: int, classes: int) -> int:
 
 
 def order_batch(
-    probabilities: FloatArray, cost: FloatArray, target: FloatArray, ties: FloatArray, window: int | None = None
+    probabilities: FloatArray,
+    cost: FloatArray,
+    target: FloatArray,
+    ties: FloatArray,
+    window: int | None = None,
+    *,
+    counts: bool = False,
 ) -> IntArray:
     """(b,) an order of b selected items whose every prefix is near the wanted shares, most wanted first within that.
 
     probabilities: (b, C) rows of the items. cost: (b,), lower is more wanted. target: (C,) Omega >= 0. ties: (b,).
     Item k + 1 is the one of the `window` cheapest left that brings ||(k + 1) shares - P^T z||_1 lowest, of equals the
     cheapest: b window C operations. A window of 1 is the order of cost, one of b looks at balance alone; by default
-    `window_for`.
+    `window_for`. counts: the rows are expected counts, and each item is asked for its part of all that the batch
+    brings: by shares of the sum so far, frames without objects would balance best and come first.
 
     >>> P = np.array([[0.9, 0.1], [0.8, 0.2], [0.1, 0.9]])
     >>> order_batch(P, np.array([-0.9, -0.8, -0.1]), np.array([1.0, 1.0]), np.zeros(3)).tolist()
@@ -56,6 +64,8 @@ def order_batch(
     if window < 1:
         raise ValueError(f"The window is {window}; give 1 or more items.")
     shares = wanted_shares(np.asarray(target, dtype=np.float64), classes)
+    if counts and b:
+        shares = shares * (float(probabilities.sum(dtype=np.float64)) / b)
     by_cost = np.lexsort((ties, cost))
     waiting = by_cost[:window].copy()
     rows = probabilities[waiting].astype(np.float64)
@@ -81,10 +91,13 @@ def order_batch(
     return order
 
 
-def prefix_scores(probabilities: FloatArray, order: IntArray, target: FloatArray) -> FloatArray:
+def prefix_scores(
+    probabilities: FloatArray, order: IntArray, target: FloatArray, *, counts: bool = False
+) -> FloatArray:
     """(b,) imbalance of the first 1 .. b items of an order, 0 as wanted to 1 all in the least wanted class.
 
-    ||counts - k shares||_1 / (2 k (1 - min shares)), which for equal shares is thesis Eq. 4.10, with expected counts.
+    ||got - k shares||_1 / (2 k (1 - min shares)), which for equal shares is thesis Eq. 4.10, with expected counts.
+    counts: the rows sum to anything, so k is what came, and where nothing came the score is 0.
 
     >>> P = np.array([[1.0, 0.0], [0.0, 1.0]])
     >>> prefix_scores(P, np.array([0, 1]), np.ones(2)).tolist()
@@ -96,14 +109,15 @@ def prefix_scores(probabilities: FloatArray, order: IntArray, target: FloatArray
     out = np.zeros(len(order))
     if most == 0:
         return out
-    counts = np.zeros(classes)
+    got = np.zeros(classes)
     size = max(1, BLOCK // classes)
     for start in range(0, len(order), size):
         part = order[start : start + size]
-        sums = counts + np.cumsum(probabilities[part], axis=0, dtype=np.float64)
-        k = np.arange(start + 1, start + len(part) + 1)
-        out[start : start + len(part)] = np.abs(sums - k[:, None] * shares).sum(axis=1) / (2 * k * most)
-        counts = sums[-1]
+        sums = got + np.cumsum(probabilities[part], axis=0, dtype=np.float64)
+        k = sums.sum(axis=1) if counts else np.arange(start + 1.0, start + len(part) + 1)
+        away = np.abs(sums - k[:, None] * shares).sum(axis=1)
+        out[start : start + len(part)] = away / (2 * np.maximum(k, TINY) * most)
+        got = sums[-1]
     return out
 
 
@@ -124,12 +138,14 @@ def compare_orders(
     order: IntArray,
     seed: int = 0,
     draws: int = 5,
+    *,
+    counts: bool = False,
 ) -> Orders:
     """What an order of a batch is worth beside the two that cost nothing; lower is more balanced. Arrays as above."""
     rng = np.random.default_rng(seed)
-    drawn = [prefix_scores(probabilities, rng.permutation(len(cost)), target).mean() for _ in range(draws)]
-    return Orders(
-        float(prefix_scores(probabilities, order, target).mean()),
-        float(prefix_scores(probabilities, np.lexsort((ties, cost)), target).mean()),
-        float(np.mean(drawn)),
-    )
+
+    def mean(one: IntArray) -> float:
+        return float(prefix_scores(probabilities, one, target, counts=counts).mean())
+
+    drawn = [mean(rng.permutation(len(cost))) for _ in range(draws)]
+    return Orders(mean(order), mean(np.lexsort((ties, cost))), float(np.mean(drawn)))

@@ -22,12 +22,16 @@ Target = Annotated[
 ]
 
 
-def wanted(counts: IntArray, budget: int, shares: FloatArray) -> FloatArray:
+def wanted(counts: IntArray, budget: float, shares: FloatArray) -> FloatArray:
     """(C,) Omega: items of each class that are missing once `budget` more are labeled (thesis Eq. 4.3-4.4).
 
     counts: (C,) labels so far. shares: (C,) non-negative, of all labels after the batch; they are scaled to sum to 1.
     max(share_c * (labels + budget) - counts_c, 0); with equal shares that is Eq. 4.4, whose c * b + b0 is all labels
     after cycle c. What a class has too much of is not taken off the others, so the sum may exceed the budget.
+
+    Where people draw boxes, labels are boxes and the budget is those that a batch will bring: b times the objects that
+    a frame of the pool is expected to show on average. Then a batch of average frames has the size that Omega asks for:
+    a larger budget would favour crowded frames for their number alone, a smaller one empty frames.
 
     >>> wanted(np.array([30, 5, 5]), 20, np.ones(3)).tolist()
     [0.0, 15.0, 15.0]
@@ -42,15 +46,19 @@ def check_target(target: Target, classes: tuple[str, ...], who: str) -> None:
         _given(target, classes, who)
 
 
-def shares_of(target: Target, evidence: Evidence, who: str) -> FloatArray:
-    """(C,) shares that sum to 1; PluginError names `who`, the class and the remedy."""
+def shares_of(target: Target, evidence: Evidence, who: str, rows: FloatArray | None = None) -> FloatArray:
+    """(C,) shares that sum to 1; PluginError names `who`, the class and the remedy.
+
+    rows: (N, C) expected labels of the pool, its probabilities by default.
+    """
     classes = evidence.classes
     if isinstance(target, Mapping):
         return _given(target, classes, who)
     if target == "uniform" or not len(evidence):
         return np.full(len(classes), 1 / len(classes))
-    there = evidence.probabilities.sum(axis=0, dtype=np.float64) + evidence.counts
-    return np.asarray(there / there.sum())
+    there = (evidence.probabilities if rows is None else rows).sum(axis=0, dtype=np.float64) + evidence.counts
+    total = float(there.sum())
+    return np.asarray(there / total) if total > 0 else np.full(len(classes), 1 / len(classes))
 
 
 def _given(target: Mapping[str, float], classes: tuple[str, ...], who: str) -> FloatArray:
