@@ -18,6 +18,8 @@ PART = 2048  # rows at a time
 FEW = 10**8  # operations that are not worth a second thread
 STILL = 1e-8  # of the most mobile item's weight
 SOFTNESS = (0.3, 300.0, 3e5)  # of the reduced costs' spread: where a beginning's multipliers lie, tried in turn
+HEAVY = 1.01  # a row that sums to more holds counts, no probabilities
+SPENT = 1e-14  # a share of the gap in what is missing from which no step can go on
 FAR = 1e-3  # of the largest residual: a point that has more of it is still on its way
 PATIENCE = 12  # steps without progress: what is left is rounding
 
@@ -71,10 +73,11 @@ def relax(
     Each step eliminates everything but the C multipliers y and the threshold t (Wright 1997, ch. 11), whose matrix is
     P^T D P plus the Hessian of Y's constraints; so a step costs n C^2 and no more, whichever the distance.
     """
+    heavy = float(probabilities.sum(axis=1).max()) > HEAVY
     found: list[tuple[float, _Point]] = []
-    for softness in SOFTNESS:
+    for softness in SOFTNESS if heavy else SOFTNESS[:1]:
         given = probabilities, cost, target, budget, distance
-        worst, point, arrived = _follow(*given, start, tolerance, softness, most_steps)
+        worst, point, arrived = _follow(*given, start, tolerance, softness, FAR if heavy else np.inf, most_steps)
         found.append((worst, point))
         if arrived:
             break
@@ -91,10 +94,12 @@ def _follow(
     start: FloatArray,
     tolerance: float,
     softness: float,
+    far: float,
     most_steps: int,
 ) -> tuple[float, _Point, bool]:
     """How far the best point on the way from one beginning is from an optimum, that point, and whether it is nearly
-    feasible. Where rows or the weight are heavy beside the costs, only a softer beginning leads there."""
+    feasible: off by less than `far` of the largest residual. Rows that are heavy beside the costs may need a softer
+    beginning to get there."""
     n = len(probabilities)
     point = _begin(probabilities, cost, budget, distance, distance.inside(start, 0.9), softness)
     best, best_gap, arrived = point, np.inf, False
@@ -110,10 +115,10 @@ def _follow(
         worst = gap + missed * (distance.weight + float(np.abs(point.y).max()))
         furthest = max(furthest, missed)
         # On the way to a feasible point `worst` may rise with |y|, which is no stall.
-        stalled = 0 if worst < 0.9 * best_gap or missed > FAR * furthest else stalled + 1
+        stalled = 0 if worst < 0.9 * best_gap or missed > far * furthest else stalled + 1
         if worst < best_gap:
-            best, best_gap, arrived = point, worst, worst <= tolerance or missed <= FAR * furthest
-        if worst <= tolerance or stalled == PATIENCE:
+            best, best_gap, arrived = point, worst, worst <= tolerance or missed <= far * furthest
+        if worst <= tolerance or stalled == PATIENCE or gap < SPENT * worst:
             break
         try:
             point = _step(probabilities, cost, budget, distance, point, edge, away, gap / (2 * n + len(slack)))
