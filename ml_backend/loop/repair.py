@@ -8,7 +8,7 @@ from sqlalchemy import func, select, update
 
 from ml_backend.loop import jobs
 from ml_backend.loop.house import House
-from ml_backend.loop.sync import RETRY_MEDIA
+from ml_backend.loop.sync import OF_MEDIA, RETRY_MEDIA
 from ml_backend.loop.upkeep import reassert
 from ml_backend.store.ledger import record_change, solve_problems
 from ml_backend.store.tables import Problem, Project, now
@@ -53,13 +53,13 @@ def look_again(house: House, project_id: int) -> str:
 
 def retry_media(house: House, project_id: int, *, author: str) -> str:
     """Lets the next sync fetch every image that failed, however recently, and asks for that sync."""
-    failed = (Problem.project_id == project_id, Problem.kind.startswith("image_"), Problem.solved_at.is_(None))
+    failed = (Problem.project_id == project_id, OF_MEDIA, Problem.solved_at.is_(None))
     with house.ledger.session() as session:
         count = session.scalar(select(func.count()).select_from(Problem).where(*failed)) or 0
         long_ago = now() - RETRY_MEDIA - timedelta(minutes=1)
         session.execute(update(Problem).where(*failed).values(last_seen=long_ago))
-        record_change(session, project_id, author, f"asked to fetch {count} images again")
-    return f"{count} images are fetched again. {look_again(house, project_id)}"
+        record_change(session, project_id, author, f"asked to fetch {count} files again")
+    return f"{count} files are fetched again. {look_again(house, project_id)}"
 
 
 def retry_cycle(house: House, project_id: int, phase: str, *, author: str) -> str:

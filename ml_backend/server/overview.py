@@ -142,12 +142,12 @@ def _problem(standing: Standing) -> Verdict | None:
             return Verdict("bad", "problem", message, "look-again", "Look again")
         level, word = ("warn", "plugin") if kind.startswith("plugin_") else ("bad", "problem")
         return Verdict(level, word, message)
-    images = sum(count for kind, count in standing.item_problems.items() if kind.startswith("image_"))
+    images = sum(count for kind, count in standing.item_problems.items() if kind.startswith(("image_", "video_")))
     if images:
         words = (
-            "1 image cannot be read, so its task is"
+            "1 file cannot be read, so its task is"
             if images == 1
-            else f"{images} images cannot be read, so their tasks are"
+            else f"{images} files cannot be read, so their tasks are"
         )
         return Verdict("warn", "images", f"{words} not in the queue.", "retry-media", "Fetch again")
     return None
