@@ -188,7 +188,7 @@ def test_the_verdicts_in_the_order_of_repair(
             a.removeprefix(f"/projects/{filled}/") for a in button_of(text)
         ]
 
-    assert says() == ("12 images cannot be read, so their tasks are not in the queue.", ["retry-media"])
+    assert says() == ("12 files cannot be read, so their tasks are not in the queue.", ["retry-media"])
     with rooms.ledger.session() as session:
         for problem in session.query(Problem):
             problem.solved_at = now()
@@ -217,10 +217,10 @@ def test_train_now_and_fetch_images_again(client: TestClient, rooms: House, ada:
     assert jobs.wish(rooms, filled) == ("train", "asked by ada")
     assert "A training waits already." in client.post(f"/projects/{filled}/train", data={"csrf": ada}).text
     said = client.post(f"/projects/{filled}/retry-media", data={"csrf": ada}, headers=HTML)
-    assert "12 images are fetched again. A worker looks again now." in said.text
+    assert "12 files are fetched again. A worker looks again now." in said.text
     with rooms.ledger.session() as session:
         assert all(now() - row.last_seen > timedelta(minutes=10) for row in session.query(Problem))
-        assert session.query(Change).filter_by(what="asked to fetch 12 images again").one().author == "ada"
+        assert session.query(Change).filter_by(what="asked to fetch 12 files again").one().author == "ada"
 
 
 def test_a_message_is_said_once(client: TestClient, ada: str, filled: int) -> None:
