@@ -78,7 +78,7 @@ def test_shapes_that_do_not_match_are_named(change: dict[str, Array]) -> None:
     with pytest.raises(ValueError, match="rows have shape"):
         order_batch(**{**good, **change})  # type: ignore[arg-type]  # arrays by name
     with pytest.raises(ValueError, match="window is 0"):
-        order_batch(**good, window=0)
+        order_batch(**good, window=0)  # type: ignore[arg-type]  # likewise
 
 
 def pool() -> tuple[Array, Array, Array]:
