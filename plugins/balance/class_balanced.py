@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal
 import numpy as np
 from pydantic import Field
 
-from plugins.balance.objects import objects_of, shows
+from plugins.balance.objects import checked_boxes, expected_objects, shows
 from plugins.balance.path import smallest_sufficient, solve_path
 from plugins.balance.prefixes import compare_orders, order_batch
 from plugins.balance.program import Solution, solve
@@ -180,16 +180,17 @@ class ClassBalanced(Selector[ClassBalancedConfig]):
                 f"Selector '{self.name}' got labeled embeddings that are not finite; look at the learner."
             )
         try:
-            objects = objects_of(evidence) if evidence.has("detection_score") else None
+            boxes = checked_boxes(evidence) if evidence.has("detection_score") else None
         except ValueError as error:
             raise PluginError(f"Selector '{self.name}': {error}") from None
         if evidence.has("probabilities"):
             return Expected(checked_probabilities(evidence, self.name), boxes=False)
-        if objects is None:
+        if boxes is None:
             raise PluginError(
                 f"Selector '{self.name}' found neither 'probabilities' of items nor 'detection_score' of boxes in this "
                 "cycle; it can choose after a learner was trained."
             )
+        objects = expected_objects(*boxes, len(evidence), len(evidence.classes))
         return Expected(objects, boxes=True, brings=float(objects.sum()) / len(objects))
 
     def _solve(

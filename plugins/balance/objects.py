@@ -40,13 +40,12 @@ def expected_objects(
     return rows
 
 
-def objects_of(evidence: Evidence) -> FloatArray:
-    """(N, C) `expected_objects` of the pool; ValueError names the first column that is wrong."""
-    n, classes = len(evidence), len(evidence.classes)
+def checked_boxes(evidence: Evidence) -> tuple[IntArray, FloatArray, IntArray, FloatArray | None]:
+    """item, score, label and probabilities of the pool's boxes; ValueError names the first column that is wrong."""
     item, score, label = (evidence.column(name) for name in NEEDS)
     probabilities = evidence.detection_probabilities if evidence.has("detection_probabilities") else None
-    check_boxes(item, score, label, probabilities, n, classes)
-    return expected_objects(item, score, label, probabilities, n, classes)
+    check_boxes(item, score, label, probabilities, len(evidence), len(evidence.classes))
+    return item, score, label, probabilities
 
 
 def check_boxes(item: Array, score: Array, label: Array, probabilities: Array | None, n: int, classes: int) -> None:
