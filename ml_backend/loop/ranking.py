@@ -154,8 +154,10 @@ def why_blind(evidence: Evidence, counts: IntArray) -> str | None:
 def _apart(evidence: Evidence, plan: Plan, batch: int) -> IntArray:
     """A random batch, by the plan's selector where that can do without a model: it may keep frames of a video apart."""
     listing = registry.available("selector").get(plan.selector.name)
-    needs = listing.cls.needs if listing and listing.cls else {"probabilities"}
-    if not all(evidence.has(column) for column in needs):
+    if listing is None or listing.cls is None:
+        return np.zeros(0, dtype=np.int64)
+    needs, optional = listing.cls.needs, listing.cls.optional
+    if not all(map(evidence.has, needs)) or optional & {"probabilities", "detection_score"}:
         return np.zeros(0, dtype=np.int64)
     values = -uniform_by_id(evidence.task_id, evidence.seed + 1)
     return _select(plan.selector, evidence, values, batch, {}).order
