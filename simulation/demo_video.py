@@ -24,7 +24,7 @@ from ml_backend.loop.import_video import import_videos
 from ml_backend.loop.import_wish import make_wish
 from ml_backend.loop.learning import model_key
 from ml_backend.loop.learning_boxes import make_detector
-from ml_backend.loop.plan import Plan, Policy, default_plan, read_plan
+from ml_backend.loop.plan import ChosenSelector, Plan, Policy, default_plan, read_plan
 from ml_backend.store.ledger import publication
 from ml_backend.store.tables import Cycle, Project, PublishedItem
 from ml_backend.studio.question import read_question
@@ -91,7 +91,8 @@ def run_video_demo(
     console.print(f"{done.added} frames of {done.videos} drives are in project {number}.", highlight=False)
     token = rooms.settings.label_studio_api_key or ""
     usual = default_plan(read_question(CONFIG), in_videos=True)
-    usual = usual.model_copy(update={"policy": Policy(new_labels=step, minutes=10_080)})
+    apart = ChosenSelector(name="spaced", config={"distance": 1})  # every fifth frame is there: 1 is 0.2 s
+    usual = usual.model_copy(update={"policy": Policy(new_labels=step, minutes=10_080), "selector": apart})
     project = connect(rooms, studio.url, token, number, author="demo", plan=plan or usual).project.id
     annotator = Annotator(studio, number, lambda task: truth[_place(task)])
     points = _label(rooms, annotator, project, labels, step, test, console)

@@ -25,6 +25,8 @@ def explain(errors: FrameErrors, detections: Detections, frame: int) -> str:
     said = "; ".join(part for part in parts if part)
     if said:
         return said
+    if not len(shown):
+        return "no box is shown here, and no miss stands out"
     if errors.mode == "calibrated" and len(shown):
         total = errors.false_positives[frame]
         return f"no box stands out: {total:.1f} of {len(shown)} boxes are expected to be wrong"
