@@ -50,6 +50,7 @@ COLUMNS: dict[str, str] = {
     "labeled_detection_score": "(J,) the detector's score of each of these boxes",
     "labeled_detection_label": "(J,) class index of each of these boxes",
     "labeled_detection_shown": "(J,) whether the score of each of these boxes reaches the working threshold",
+    "labeled_held": "(L,) whether the detector never learned from each labeled item, and errs there as usual",
     "labeled_box_item": "(B,) position among the labeled items of each box that people drew",
     "labeled_box": "(B, 4) corners of each box that people drew in px",
     "labeled_box_label": "(B,) class index of each box that people drew",

@@ -17,7 +17,8 @@ from plugins.contract import ConfigT, FloatArray, IntArray, Plugin
 Progress = Callable[[str, int, int], None]  # (what is done: 'training' or 'detecting', done, total)
 EpochObserver = Callable[[int, dict[str, float]], None]  # (epoch from 0, losses and, where it was measured, map50)
 
-DETECTIONS = frozenset({"detection_item", "detection_box", "detection_score", "detection_label", "detection_shown"})
+FOUND = ("item", "box", "score", "label", "shown")
+DETECTIONS = frozenset({f"{side}detection_{name}" for side in ("", "labeled_") for name in FOUND} | {"labeled_held"})
 
 
 @dataclass(frozen=True, eq=False)
@@ -90,13 +91,17 @@ class Precision:
 
 @dataclass(frozen=True, eq=False)
 class DetectorFit:
-    """What one training gives: detections on the pool and on the labeled images, the model as named arrays."""
+    """What one training gives: detections on the pool and on the labeled images, the model as named arrays.
+
+    held: positions of the labeled images that this model and those it came from never learned from.
+    """
 
     pool: Found
     labeled: Found
     model: dict[str, NDArray[Any]]
     features: str  # one sentence: which network and which weights this cycle used
     precision: Precision | None = None
+    held: NDArray[np.int64] = field(default_factory=lambda: np.zeros(0, np.int64))
     metrics: dict[str, float] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
 

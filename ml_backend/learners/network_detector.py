@@ -172,6 +172,7 @@ class NetworkDetector(Detector[DetectorConfigT]):
             features=f"{self.what}, trained for {trained.epochs} epochs on {len(parts.learned)} labeled images, "
             f"{trained.origin}",
             precision=measured,
+            held=parts.held.astype(np.int64),
             metrics={**trained.metrics, "epochs": float(trained.epochs), "held_out": float(len(parts.held))},
             notes=(*begin.notes, *trained.notes, *parts.notes, *_classes_notes(begin.model, classes)),
         )

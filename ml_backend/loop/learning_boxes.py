@@ -59,7 +59,9 @@ def learn_boxes(
         observer=observer,
         progress=progress,
     )
-    return fit, {**_columns("detection", fit.pool), **_columns("labeled_detection", fit.labeled)}
+    held = np.zeros(len(pool.labeled_task_id), dtype=bool)
+    held[fit.held] = True
+    return fit, {**_columns("detection", fit.pool), **_columns("labeled_detection", fit.labeled), "labeled_held": held}
 
 
 def train_boxes(
@@ -131,8 +133,17 @@ def recall_boxes(
     columns = {
         **_columns("detection", _slice(found, 0, n)),
         **_columns("labeled_detection", _slice(found, n, len(wanted))),
+        "labeled_held": _still_held(kept, pool.labeled_task_id),
     }
     return Learned(box_evidence(house, project_id, pool, classes, plan, columns), None, trained_in, notes=notes)
+
+
+def _still_held(kept: Arrays, labeled: NDArray[np.int64]) -> NDArray[np.bool_]:
+    """(L,) labeled items that the kept model never learned from; what was labeled after its training is among them."""
+    known = kept["labeled_task_id"]
+    held = kept.get("labeled_held", np.zeros(len(known), dtype=bool))
+    where = positions(known, labeled)
+    return np.asarray((where < 0) | np.append(held, True)[where])
 
 
 def box_evidence(

@@ -41,7 +41,7 @@ def boxes(
 
 
 def labeled_boxes(n: int, classes: int, data: int, dtype: type[np.floating[Any]]) -> dict[str, Column]:
-    """labeled_detection_* and labeled_box* columns of n labeled items."""
+    """labeled_detection_*, labeled_box* and labeled_held columns of n labeled items."""
 
     @cache
     def made() -> Columns:
@@ -52,6 +52,7 @@ def labeled_boxes(n: int, classes: int, data: int, dtype: type[np.floating[Any]]
             "labeled_box_item": found["item"][::2],
             "labeled_box": found["box"][::2] + rng.normal(0, 2, found["box"][::2].shape).astype(dtype),
             "labeled_box_label": found["label"][::2],
+            "labeled_held": np.arange(n) % 2 == 0,
         }
         return _read_only(known)
 
@@ -61,6 +62,7 @@ def labeled_boxes(n: int, classes: int, data: int, dtype: type[np.floating[Any]]
         "labeled_box_item",
         "labeled_box",
         "labeled_box_label",
+        "labeled_held",
     ]
     return {name: _column(made, name) for name in columns}
 

@@ -45,8 +45,8 @@ class TemporalCoherenceConfig(PluginConfig):
     )
     labels: bool = Field(
         True,
-        description="Of calibrated mode: whether what people drew corrects the estimate. Off is better where the "
-        "detector knows its labeled frames by heart, since it then looks better there than anywhere else.",
+        description="Of calibrated mode: whether what people drew corrects the estimate. Frames that the "
+        "detector learned from do not count where it says which, since it knows these by heart.",
     )
     tracker: str = Field(
         "linear",

@@ -72,13 +72,18 @@ class Expected:
     dropped: int
 
 
-def verdicts_on(film: Footage, frame: IntArray, box: FloatArray, label: IntArray) -> Verdicts:
-    """What people found on the labeled frames. frame: (B,) position among these; box: (B, 4); label: (B,)."""
+def verdicts_on(
+    film: Footage, frame: IntArray, box: FloatArray, label: IntArray, believed: NDArray[np.bool_]
+) -> Verdicts:
+    """What people found on labeled frames. frame: (B,) position among these; box: (B, 4); label: (B,).
+
+    believed: (L,) those whose errors tell something of others; the rest are as if nobody had labeled them.
+    """
     side = film.sides[1]
     each = np.arange(len(side.number))
     detections = Detections(Frames(each, each, size=side.size), side.item, side.box, side.score, side.label)
-    finished = np.ones(len(each), dtype=bool)
-    return compare(detections, finished, frame.astype(np.int64), box.astype(np.float64), label, side.shown)
+    frame, mine = frame.astype(np.int64), believed[frame.astype(np.int64)]
+    return compare(detections, believed, frame[mine], box.astype(np.float64)[mine], label[mine], side.shown)
 
 
 def expected_errors(film: Footage, judge: Judge, verdicts: Verdicts | None) -> Expected:

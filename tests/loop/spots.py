@@ -40,7 +40,13 @@ class Spots(Detector[PluginConfig]):
         self, labeled: Images, boxes: LabeledBoxes, groups: Any, pool: Images, classes: tuple[str, ...], **_: Any
     ) -> DetectorFit:
         self.groups = groups
-        return DetectorFit(self.detect({}, pool), self.detect({}, labeled), {"nothing": np.zeros(1)}, "no features")
+        return DetectorFit(
+            self.detect({}, pool),
+            self.detect({}, labeled),
+            {"nothing": np.zeros(1)},
+            "no features",
+            held=np.array([0])[: len(labeled)],
+        )
 
     def detect(self, model: Any, images: Images, *, progress: Any = None) -> Found:
         rows = []

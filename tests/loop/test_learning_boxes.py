@@ -125,6 +125,8 @@ def test_frames_change_sides_and_come_later(house: House, spots: Spots) -> None:
     at = waiting.index(20)
     assert literal(after, "", waiting, 20) == [tuple(box.tolist()) for box in expected.box[expected.item == at]]
     assert (np.diff(after.detection_item) >= 0).all()
+    assert before.labeled_held.tolist() == [True, False, False, False], "the first was held out of the training"
+    assert dict(zip(known, after.labeled_held.tolist(), strict=True)) == {4: True, 5: True, 12: False, 13: False}
 
 
 def test_other_classes_need_a_training_and_another_case_does_not(house: House, spots: Spots) -> None:

@@ -130,6 +130,26 @@ def test_labeled_frames_teach_and_are_evidence(counts: str) -> None:
     assert not np.allclose(answer.values, untaught)
 
 
+def test_frames_that_the_detector_learned_from_teach_nothing_and_are_neighbours_still() -> None:
+    clip = three_videos(1)
+    labeled, held = np.array([2, 9, 17, 30]), np.array([False, True, False, True])
+    item, box, label = truth_on(clip, labeled)
+    columns = columns_of(clip, labeled, truth=(item, box, label))
+    some = scored({**columns, "labeled_held": held}).values
+    mine = np.isin(item, labeled[held])
+    marked = np.isin(np.arange(40), labeled[held])
+    shown = clip.score >= 0.5
+    verdicts = compare(clip, marked, item[mine], box[mine], label[mine], shown)
+    whole = estimate_errors(clip, Linear(), shown=shown, verdicts=verdicts)
+    assert np.allclose(some, whole.false_positives[~np.isin(np.arange(40), labeled)])
+    none = scored({**columns, "labeled_held": np.zeros(4, bool)}).values
+    assert np.allclose(none, scored(columns, labels=False).values)
+    every = scored({**columns, "labeled_held": np.ones(4, bool)}).values
+    assert np.allclose(every, scored(columns).values)
+    with pytest.raises(PluginError, match="labeled_held"):
+        scored({**columns, "labeled_held": np.ones(3, bool)})
+
+
 @pytest.mark.parametrize("counts", ["fp", "fn"])
 def test_the_cut_counts_whole_errors_and_scores_break_its_ties(counts: str) -> None:
     clip = three_videos(2)
