@@ -35,14 +35,14 @@ from tests.loop.conftest import Loop, until
 pytestmark = pytest.mark.studio
 
 # A few passes teach little, and all that is asked here is what becomes of what the detector says.
-QUICK = ChosenLearner(name="yolo", config={"weights": "scratch", "image_side": 192, "epochs": 8})
+QUICK = ChosenLearner(name="yolo", config={"weights": "scratch", "image_side": 192, "epochs": 15})
 PLAN = Plan(
     learner=QUICK,
     scorers=(ChosenScorer(name="temporal_coherence"),),
     selector=ChosenSelector(name="spaced"),
     cold_start=None,
     control=0,
-    shown_from=0.05,
+    shown_from=0.01,
     policy=Policy(new_labels=1000, minutes=10_000),
 )
 

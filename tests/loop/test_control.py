@@ -125,7 +125,7 @@ def test_a_queue_without_a_model_is_drawn_altogether_whatever_the_share() -> Non
     mixed = with_control(plain, given_.task_id, plan, 1, np.array([4]))
     assert mixed.order.tolist() == plain.order.tolist()
     assert [mixed.drawn(place) for place in (0, 48, 49)] == [pytest.approx(1 / 49), 1.0, None]
-    assert "two classes" in mixed.reason(0)
+    assert "no model" in mixed.reason(0)
 
 
 def test_the_share_is_a_field_of_the_plan() -> None:
