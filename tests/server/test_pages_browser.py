@@ -30,6 +30,8 @@ from tests.server.conftest import PASSWORD, People, RedisServer, add_project, ma
 pytestmark = [pytest.mark.browser]
 
 FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-sync", "--no-first-run"]
+expect.set_options(timeout=20_000)  # a busy machine is no fault of a page
+
 LOOKS = {"wide-light": (1280, 800, "light"), "narrow-dark": (390, 844, "dark")}
 TABS = [f"/projects/{{p}}/{tab.path}" for tab in found()[1] if tab.path]
 PATHS = ["/", "/people", "/projects/{p}", *TABS, "/projects/{p}/runs/4", "/projects/{empty}", "/nowhere"]

@@ -68,8 +68,9 @@ function listen() {
   if (!address || document.hidden) { stream?.close(); stream = null; return; }
   if (stream) return;
   stream = new EventSource(address);
+  stream.addEventListener("open", refresh);  // what changed between the page and the stream
   stream.addEventListener("changed", refresh);
 }
-document.addEventListener("visibilitychange", () => { listen(); if (!document.hidden && stream) refresh(); });
+document.addEventListener("visibilitychange", listen);
 window.addEventListener("pagehide", () => stream?.close());
 listen();

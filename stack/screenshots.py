@@ -1,4 +1,4 @@
-"""Pictures of the pages as they are: `python scripts/screenshots.py LINK FOLDER /projects/1/queue ...`
+"""Pictures of the pages as they are: `python -m stack.screenshots LINK FOLDER /projects/1/queue ...`
 
 LINK is a one-time link (`nextlabel admin-link`), which makes an account for the pictures. Each path becomes a PNG of
 1280 x 900 px; with Debian's Chromium.
@@ -11,7 +11,7 @@ import sys
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from playwright.sync_api import sync_playwright
+from playwright.sync_api import sync_playwright  # of the tests alone
 
 CHROMIUM = "/usr/bin/chromium"
 
