@@ -1,8 +1,8 @@
-"""From an annotator's POST to the first next task of the new ranking, through a real Label Studio, Redis and worker.
+"""From an annotator's POST, or an admin's Save, to the first next task of the new ranking: Label Studio, Redis, worker.
 
-The default plan with frozen features, one annotation per cycle. Split into the phases that the ledger keeps; "start" is
-webhook, queue and fork, "next" is Label Studio's own answer. Images: MNIST from NEXTLABEL_DATA, else scikit-learn's
-digits enlarged to 28 px with noise of their own.
+Saving changes the scorer and trains nothing. The default plan with frozen features, one annotation per cycle. Split into
+the phases that the ledger keeps; "start" is webhook, queue and fork, "next" is Label Studio's own answer. Images: MNIST
+from NEXTLABEL_DATA, else scikit-learn's digits enlarged to 28 px with noise of their own.
 """
 
 from __future__ import annotations
@@ -22,7 +22,8 @@ from sklearn.datasets import load_digits
 
 from ml_backend.loop.connect import connect
 from ml_backend.loop.house import House
-from ml_backend.loop.plan import Plan, Policy
+from ml_backend.loop.plan import Plan, Policy, changed_plan
+from ml_backend.loop.switch import switch_plan
 from ml_backend.settings import Settings
 from ml_backend.store.ledger import newest_cycle
 from ml_backend.store.tables import Cycle, Project, PublishedItem
@@ -126,7 +127,26 @@ def _measure(home: Home, rooms: House, client: Studio, size: int) -> dict[str, A
         "target_s": TARGETS[size],
         **{f"{name}_s": value for name, value in phases.items() if name != "total"},
         "connect_s": round(first, 1),
+        **_saves(rooms, client, project, plan, truth),
     }
+
+
+def _saves(rooms: House, client: Studio, project: Project, plan: Plan, truth: dict[int, int]) -> dict[str, Any]:
+    """From a saved change of the scorer to the next task of the new order; labels start no training meanwhile."""
+    paused, seconds = changed_plan(plan, {"policy": {**plan.policy.model_dump(), "paused": True}}), []
+    for turn in range(REPEATS + 1):
+        scorer = ("entropy", "margin")[turn % 2]
+        with rooms.ledger.session() as session:
+            before = session.get_one(Project, project.id).live_version
+        began = time.perf_counter()
+        switch_plan(rooms, project.id, changed_plan(paused, {"scorers": [{"name": scorer}]}), author="benchmark")
+        while client.project(project.studio_id)["model_version"] == before:
+            time.sleep(0.02)
+        served = client.next_task(project.studio_id)
+        seconds.append(time.perf_counter() - began)
+        if served is not None:
+            client.annotate(int(served["id"]), _region(truth[int(served["id"])]))  # lets go of the task
+    return {"save_median_s": round(statistics.median(seconds[1:]), 2), "save_max_s": round(max(seconds[1:]), 2)}
 
 
 def _turn(rooms: House, client: Studio, project: Project, truth: dict[int, int]) -> dict[str, float]:
