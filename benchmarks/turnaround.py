@@ -1,8 +1,8 @@
 """From an annotator's POST, or an admin's Save, to the first next task of the new ranking: Label Studio, Redis, worker.
 
-Saving changes the scorer and trains nothing. The default plan with frozen features, one annotation per cycle. Split into
-the phases that the ledger keeps; "start" is webhook, queue and fork, "next" is Label Studio's own answer. Images: MNIST
-from NEXTLABEL_DATA, else scikit-learn's digits enlarged to 28 px with noise of their own.
+Saving changes the scorer and trains nothing. The default plan with frozen features, one annotation per cycle. Split
+into the phases that the ledger keeps; "start" is webhook, queue and fork, "next" is Label Studio's own answer. Images:
+MNIST from NEXTLABEL_DATA, else scikit-learn's digits enlarged to 28 px with noise of their own.
 """
 
 from __future__ import annotations
