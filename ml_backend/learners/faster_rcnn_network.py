@@ -22,7 +22,7 @@ from ml_backend.learners.detector import Found
 from ml_backend.learners.gathering import Gathering
 from ml_backend.learners.pictures import device
 from ml_backend.learners.shown import in_batches, one_size, picture, sizes
-from ml_backend.learners.state_arrays import to_state
+from ml_backend.learners.state_arrays import fill
 from ml_backend.learners.weights import WeightsError
 from plugins.contract import IntArray
 
@@ -119,14 +119,7 @@ def take_published(network: nn.Module, path: Path, classes: tuple[str, ...]) -> 
 def restored(arrays: Arrays, backbone: Backbone, norm: Norm, classes: int, short_side: int) -> FasterRCNN:
     """The network behind `to_arrays`; ValueError says why arrays are no such network."""
     network = build(backbone, norm, classes, short_side)
-    for name, tensor in network.state_dict().items():
-        if name not in arrays:
-            raise ValueError(f"layer '{name}' is missing")
-        if tuple(arrays[name].shape) != tuple(tensor.shape):
-            raise ValueError(f"layer '{name}' has shape {arrays[name].shape} in place of {tuple(tensor.shape)}")
-        if not np.isfinite(arrays[name]).all():
-            raise ValueError(f"layer '{name}' is not finite")
-    network.load_state_dict(to_state(arrays))
+    fill(network, arrays)
     return network
 
 

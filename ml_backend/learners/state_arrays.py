@@ -23,3 +23,15 @@ def to_arrays(network: nn.Module) -> Arrays:
 
 def to_state(arrays: Arrays) -> dict[str, torch.Tensor]:
     return {name: torch.tensor(a.astype(np.float32) if a.dtype == np.float16 else a) for name, a in arrays.items()}
+
+
+def fill(network: nn.Module, arrays: Arrays) -> None:
+    """Puts a kept state into a network; ValueError names the first layer that is missing, misshapen or not finite."""
+    for name, tensor in network.state_dict().items():
+        if name not in arrays:
+            raise ValueError(f"layer '{name}' is missing")
+        if tuple(arrays[name].shape) != tuple(tensor.shape):
+            raise ValueError(f"layer '{name}' has shape {arrays[name].shape} in place of {tuple(tensor.shape)}")
+        if not np.isfinite(arrays[name]).all():
+            raise ValueError(f"layer '{name}' is not finite")
+    network.load_state_dict(to_state(arrays))

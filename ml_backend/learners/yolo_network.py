@@ -19,7 +19,7 @@ from ml_backend.learners.detector import Found
 from ml_backend.learners.gathering import Gathering
 from ml_backend.learners.pictures import device
 from ml_backend.learners.shown import empty, in_batches, one_size, picture, sizes
-from ml_backend.learners.state_arrays import to_state
+from ml_backend.learners.state_arrays import fill
 from ml_backend.learners.ultralytics_quiet import ultralytics
 from ml_backend.learners.weights import WeightsError
 from plugins.contract import IntArray
@@ -95,14 +95,7 @@ def restored(arrays: Arrays, size: str, classes: int) -> nn.Module:
     if size not in ("n", "s", "m", "l", "x"):
         raise ValueError(f"'{size}' is no size of YOLO11")
     network = build(size, classes)
-    for name, tensor in network.state_dict().items():
-        if name not in arrays:
-            raise ValueError(f"layer '{name}' is missing")
-        if tuple(arrays[name].shape) != tuple(tensor.shape):
-            raise ValueError(f"layer '{name}' has shape {arrays[name].shape} in place of {tuple(tensor.shape)}")
-        if not np.isfinite(arrays[name]).all():
-            raise ValueError(f"layer '{name}' is not finite")
-    network.load_state_dict(to_state(arrays))
+    fill(network, arrays)
     return network
 
 
