@@ -26,6 +26,7 @@ def page(text: str) -> str:
         json.loads((RESULTS / f"{name}.json").read_text()) for name in ("temporal_coherence", "coherence_speed")
     )
     tables = {"figures": figures(coherence), "differences": differences(coherence), "costs": costs(speed)}
+    tables["beside"] = beside(speed)
     for name, lines in tables.items():
         first, last = f"<!-- {name} -->", f"<!-- end of {name} -->"
         before, _, rest = text.partition(first)
@@ -70,6 +71,20 @@ def costs(result: dict[str, Any]) -> list[str]:
         f"power {min(streams):.2f} to {max(streams):.2f} of the length, and with {min(whole):.2f} to {max(whole):.2f}",
         "where the video is taken whole: long arrays leave the cache.",
     ]
+    return lines
+
+
+def beside(result: dict[str, Any]) -> list[str]:
+    """Milliseconds of processor a frame on real videos, beside a detector's look at the same frames."""
+    names = {"detector": "YOLO11n", "first cycle": "flow, links, cut", "later cycle": "with kept flow"}
+    names["linear"] = "linear, links, cut"
+    lines = [f"| video | px of YOLO11n | {' | '.join(names.values())} |", f"|---|---:|{'---:|' * len(names)}"]
+    for row in result["beside_yolo11n"]:
+        cells = [
+            f"{row[f'{name} cpu ms']:.3g}" + (f" ({row[f'{name} share']:.1%})" if f"{name} share" in row else "")
+            for name in names
+        ]
+        lines.append(f"| {row['video']} | {row['detector px']} | {' | '.join(cells)} |")
     return lines
 
 

@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 
 from benchmarks.acquisition import in_child
 from benchmarks.coherence_loops import dense, loops
+from benchmarks.pixel_share import WANTED, share
 from plugins.video.calibrated import Calibration
 from plugins.video.detections import Detections, Frames
 from plugins.video.frame_errors import Mode
@@ -37,7 +38,8 @@ Timed = tuple[float, float, Array]  # seconds, processor seconds, answer
 
 
 def run() -> dict[str, Any]:
-    """rows: ms a frame. growth: exponent of time in frames from 1 000 to 10 000."""
+    """rows: ms a frame. growth: exponent of time in frames from 1 000 to 10 000. beside_yolo11n: what it adds to a
+    detector's look at real frames, where the data has them."""
     rows, growth = [], []
     for boxes in BOXES:
         known = Calibration(ScoreRanks.of([(video(300, boxes).score, video(300, boxes).label)]))
@@ -55,7 +57,7 @@ def run() -> dict[str, Any]:
         for name in ("ours", "ours calibrated", "whole"):
             ratio = times[name, LENGTHS[1]] / times[name, LENGTHS[0]]
             growth.append({"boxes": boxes, "what": name, "exponent": round(float(np.log10(ratio)), 3)})
-    return {"rows": rows, "growth": growth, "window": WINDOW, "k": 3}
+    return {"rows": rows, "growth": growth, "window": WINDOW, "k": 3, "beside_yolo11n": share(), "wanted": WANTED}
 
 
 def ours(frames: int, boxes: int, known: Calibration) -> dict[str, Callable[[], Timed]]:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import csv
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -29,12 +30,19 @@ class Video:
     """Frames 0 to F - 1 and (K,) true boxes: position of the frame, xyxy px, class, and number of the object."""
 
     name: str
-    reader: FrameReader
-    frames: int
+    files: Mapping[int, Path]
     frame: Array
     box: Array
     label: Array
     identity: Array
+
+    @property
+    def frames(self) -> int:
+        return len(self.files)
+
+    @cached_property
+    def reader(self) -> FrameReader:
+        return ImageFiles(self.files)
 
     @property
     def detections(self) -> Detections:
@@ -55,7 +63,7 @@ def _camvid(place: Path) -> Iterator[Video]:
         label = np.array([classes.index(row["class"]) for row in rows])
         box = _boxes(rows)
         files = _files(place / "frames")
-        yield Video("CamVid", ImageFiles(files), len(files), frame, box, label, identities(frame, box, label))
+        yield Video("CamVid", files, frame, box, label, identities(frame, box, label))
 
 
 def _davis(place: Path) -> Iterator[Video]:
@@ -65,7 +73,7 @@ def _davis(place: Path) -> Iterator[Video]:
             rows = [row for row in table if row["seq"] == name]
             frame, files = np.array([int(row["frame"]) for row in rows]), _files(place / name / "frames")
             one = np.zeros(len(rows), dtype=np.int64)
-            yield Video(f"DAVIS {name}", ImageFiles(files), len(files), frame, _boxes(rows), one, one)
+            yield Video(f"DAVIS {name}", files, frame, _boxes(rows), one, one)
 
 
 def _crossing(place: Path) -> Iterator[Video]:
@@ -74,7 +82,7 @@ def _crossing(place: Path) -> Iterator[Video]:
         box = np.array([[float(value) for value in line.split(",")] for line in text.split()])
         files, one = _files(place / "img"), np.zeros(len(box), dtype=np.int64)
         box = np.concatenate([box[:, :2], box[:, :2] + box[:, 2:]], axis=1)
-        yield Video("Crossing", ImageFiles(files), len(files), np.arange(len(box)), box, one, one)
+        yield Video("Crossing", files, np.arange(len(box)), box, one, one)
 
 
 def _boxes(rows: list[dict[str, str]]) -> Array:

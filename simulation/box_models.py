@@ -36,7 +36,7 @@ def keep(path: Path, looked: Looked) -> None:
     arrays: dict[str, Any] = {f"model.{name}": value for name, value in looked.model.items()}
     arrays |= {f"columns.{name}": value for name, value in looked.columns.items()}
     arrays |= {f"test.{part}": getattr(looked.test, part) for part in PARTS}
-    _write(path, {**arrays, "about": np.array(about)})
+    write_arrays(path, {**arrays, "about": np.array(about)})
 
 
 def recall(path: Path) -> Looked | None:
@@ -58,7 +58,7 @@ def recall(path: Path) -> Looked | None:
 
 def keep_model(folder: Path, cycle: int, model: Arrays) -> None:
     """Keeps the model that the next cycle goes on from; of those before it one, for a cycle that is done again."""
-    _write(_model(folder, cycle), model)
+    write_arrays(_model(folder, cycle), model)
     _model(folder, cycle - 2).unlink(missing_ok=True)
 
 
@@ -69,16 +69,21 @@ def model_before(folder: Path, cycle: int) -> Arrays:
         raise StudyError(
             f"{path} is gone, from which cycle {cycle} would go on; delete the trial's .jsonl to run it anew."
         )
-    with np.load(path) as arrays:
-        return {name: arrays[name] for name in arrays.files}
+    return read_arrays(path)
 
 
 def _model(folder: Path, cycle: int) -> Path:
     return folder / f"model-{cycle}.npz"
 
 
-def _write(path: Path, arrays: dict[str, Any]) -> None:
+def write_arrays(path: Path, arrays: dict[str, Any]) -> None:
+    """A file of named arrays, whole or not at all."""
     part = path.with_name(f".{path.name}.{os.getpid()}.part")
     with part.open("wb") as file:
         np.savez(file, **arrays)
     part.replace(path)
+
+
+def read_arrays(path: Path) -> Arrays:
+    with np.load(path) as arrays:
+        return {name: arrays[name] for name in arrays.files}

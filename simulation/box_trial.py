@@ -23,6 +23,7 @@ from simulation.box_models import Looked, keep, keep_model, model_before, recall
 from simulation.datasets.box_drawing import draw_frames, split_boxes
 from simulation.datasets.boxes import BoxDataset, frames_at
 from simulation.datasets.contract import Parts
+from simulation.pretraining import pretrained
 from simulation.study import Study, StudyError, Trial
 from simulation.trial import Cycle, check_size, timed
 
@@ -33,8 +34,9 @@ MEASURE = "mAP@.5"
 class BoxGround:
     """Everything that a trial of frames starts from.
 
-    own: the trial's folder, for its detector and models. shared: that of all trials of its condition and seed, whose
-    first training is the same. pixels: what plugins compute from pictures, for all trials.
+    begin: the model that the first training goes on from, if any. own: the trial's folder, for its detector and models.
+    shared: that of all trials of its condition and seed, whose first training is the same. pixels: what plugins compute
+    from pictures, for all trials.
     """
 
     dataset: BoxDataset
@@ -42,6 +44,7 @@ class BoxGround:
     initial: Ints
     plan: Plan
     detector: Detector[Any]
+    begin: Arrays | None
     own: Path
     shared: Path
     pixels: Path
@@ -66,7 +69,7 @@ class BoxGround:
         path = self.shared / f"first-{name}.npz"
         if (known := recall(path)) is not None:
             return known
-        looked = self._learn(pool, None)
+        looked = self._learn(pool, self.begin)
         keep(path, looked)
         return looked
 
@@ -152,11 +155,15 @@ def prepare_boxes(study: Study, trial: Trial, dataset: BoxDataset, features: Pat
     initial = draw_frames(parts.pool, condition.initial, trial.seed)
     if not dataset.counts(initial).any():
         raise StudyError(f"{trial.name} draws {len(initial)} initial frames without a box; raise `initial`.")
+    begin = None
+    if condition.pretrained_on is not None:
+        begin = pretrained(condition.pretrained_on, plan, detector, features)
     shared = features / f"{trial.condition}-{trial.seed}"
     own = features / "trials" / trial.condition / trial.method / str(trial.seed)
     for folder in (shared, own, features / "pixels"):
         folder.mkdir(parents=True, exist_ok=True)
-    return BoxGround(dataset, parts, initial, plan, detector, own, shared, features / "pixels", condition.schedule())
+    pixels, schedule = features / "pixels", condition.schedule()
+    return BoxGround(dataset, parts, initial, plan, detector, begin, own, shared, pixels, schedule)
 
 
 def pool_of(dataset: BoxDataset, waiting: Ints, labeled: Ints) -> BoxPool:

@@ -47,6 +47,11 @@ class Condition(_Part):
     learner: dict[str, Any] = Field(
         default_factory=lambda: {"name": "frozen"}, description="The plan's learner: its name and its settings."
     )
+    pretrained_on: DatasetConfig | None = Field(
+        None,
+        description="Of detectors: data that it has learned before the first training, once for all seeds, as a "
+        "stand-in for published weights. Null: training begins where the learner's settings say.",
+    )
     initial: int = Field(100, ge=2, description="Labels before the first training.")
     draw: Draw = Field(
         "random",

@@ -89,6 +89,8 @@ def prepare(study: Study, trial: Trial, dataset: Dataset, store: FeatureStore) -
     (Of the method too, where it names a draw of its own.) Raises StudyError if the pool is smaller than the budget.
     """
     condition = study.conditions[trial.condition]
+    if condition.pretrained_on is not None:
+        raise StudyError(f"{trial.condition} has `pretrained_on`, which is for detectors; leave it out.")
     plan = study.plan_of(trial)
     learner: Learner[Any] = registry.make("learner", plan.learner.name, plan.learner.config)
     learner.scope = f"{trial.condition}-{trial.seed}"  # features are learned from this seed's images alone

@@ -1,12 +1,12 @@
 """SiamFC: a network compares the object's picture with the surroundings of its last place (Bertinetto et al. 2016).
 
 It sees what the box holds, so that the box may change its size, and it asks nothing of the detections around. It costs
-thousands of times what motion costs: a network looks at three pictures for every box and frame.
+thousands of times what motion costs: a network looks at a picture for every box, frame and size.
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 from pydantic import Field
@@ -28,6 +28,9 @@ class SiamFCConfig(PluginConfig):
         "tracked.",
     )
     batch: int = Field(16, ge=1, le=1024, description="Boxes that are looked for at once; more need more memory.")
+    scales: Literal[1, 3, 5] = Field(
+        3, description="Sizes that are tried in each frame; 1 keeps the box's size and costs a third of 3."
+    )
     scale_step: float = Field(
         1.0375, gt=1, lt=2, description="Times by which a box may grow or shrink from a frame to the next (no unit)."
     )
@@ -45,7 +48,7 @@ class SiamFCConfig(PluginConfig):
 class SiamFC(BoxTracker[SiamFCConfig]):
     """boxes: where the correlation of the object's features with those of the next frame is highest.
 
-    Three sizes of search pictures; the response enlarged 16 times and mixed with a cosine window; boxes of several
+    Search pictures of several sizes; the response enlarged 16 times and mixed with a cosine window; boxes of several
     frames and both directions in one batch. The object's picture is that of its own frame throughout.
     """
 

@@ -38,7 +38,7 @@ class Following:
     def __init__(self, network: Network, config: SiamFCConfig, clip: Clip, rows: IntArray, read: Read) -> None:
         self._network, self._config, self._clip, self._rows, self._read = network, config, clip, rows, read
         self._device = next(network.parameters()).device
-        self._factors = scale_factors(config.scale_step)
+        self._factors = scale_factors(config.scale_step, config.scales)
 
     def boxes(self) -> FloatArray:
         """(n, 2k, 4) the boxes in the neighbours of their frames, NaN where there is none."""

@@ -41,13 +41,13 @@ def mean_colour(image: Image) -> tuple[float, ...]:
     return tuple(cv2.mean(image)[:3])
 
 
-def scale_factors(step: float) -> FloatArray:
-    """(3,) sizes that are tried, relative to the last one.
+def scale_factors(step: float, sizes: int) -> FloatArray:
+    """(S,) an odd number of sizes that are tried, relative to the last one.
 
-    >>> scale_factors(1.25).tolist()
+    >>> scale_factors(1.25, 3).tolist()
     [0.8, 1.0, 1.25]
     """
-    return np.asarray(step ** np.array([-1.0, 0.0, 1.0]))
+    return np.asarray(step ** (np.arange(sizes) - sizes // 2.0))
 
 
 def cosine_window(side: int) -> FloatArray:
@@ -57,15 +57,15 @@ def cosine_window(side: int) -> FloatArray:
 
 
 def peak(responses: FloatArray, penalty: float, influence: float) -> tuple[int, FloatArray]:
-    """Which of the (3, s, s) responses is highest, and where: (2,) x, y from the middle, in places of the response.
+    """Which of the (S, s, s) responses is highest, and where: (2,) x, y from the middle, in places of the response.
 
-    Each is enlarged UPSCALED times by cubic interpolation; the smaller and larger size are multiplied by `penalty`; the
+    Each is enlarged UPSCALED times by cubic interpolation; all sizes but the middle one are multiplied by `penalty`; the
     winner, from 0 and to a sum of 1, is mixed with the cosine window by `influence`.
     """
     side = UPSCALED * responses.shape[1]
     large = np.stack([cv2.resize(one, (side, side), interpolation=cv2.INTER_CUBIC) for one in responses])
     large = large - large.min()  # from 0, since a penalty on a negative number is none
-    large[[0, 2]] *= penalty
+    large[np.arange(len(large)) != len(large) // 2] *= penalty
     best = int(large.max(axis=(1, 2)).argmax())
     response = large[best] - large[best].min()
     response = (1 - influence) * response / max(float(response.sum()), 1e-16) + influence * cosine_window(side)

@@ -117,4 +117,4 @@ def test_loops_and_the_dense_matrix_give_our_answer() -> None:
 def test_the_page_says_what_was_measured() -> None:
     text = coherence_page.PAGE.read_text(encoding="utf-8")
     assert coherence_page.page(text) == text, "stale; run `python -m benchmarks.coherence_page`"
-    assert all(f"<!-- {name} -->\n|" in text for name in ("figures", "differences", "costs"))
+    assert all(f"<!-- {name} -->\n|" in text for name in ("figures", "differences", "costs", "beside"))

@@ -223,6 +223,16 @@ def test_a_step_moves_and_scales_by_the_formula() -> None:
         assert box == pytest.approx([*(centre - side / 2), *(centre + side / 2)], abs=0.1 * px)
 
 
+def test_one_size_keeps_the_boxes_size(checkpoint: Path) -> None:
+    frames, boxes = scene(500)
+    tracker = registry.make("tracker", "siamfc", {"weights": str(checkpoint), "scales": 1})
+    tracker.watch({"a": Pictures(frames)})
+    clip = sorted_clip(detections(boxes, rows=np.array([4])), 3)
+    moved, around = tracker.track(clip)[0], clip.neighbours[4]
+    assert moved[:, 2:] - moved[:, :2] == pytest.approx(np.repeat(boxes[[4], 2:] - boxes[[4], :2], 6, axis=0))
+    assert overlaps(moved, boxes[around]).min() > 0.7
+
+
 def test_how_many_boxes_are_followed_at_once_changes_nothing(checkpoint: Path) -> None:
     frames, boxes = scene(700, count=5)
     clip = sorted_clip(detections(boxes), 2)
@@ -285,11 +295,12 @@ def test_pictures_are_what_bilinear_sampling_gives() -> None:
 
 
 @settings(max_examples=30, deadline=None)
-@given(st.integers(0, 2), st.floats(-5, 5), st.floats(-5, 5))
-def test_the_peak_is_found_where_it_is(which: int, x: float, y: float) -> None:
+@given(st.sampled_from([(0, 1), (0, 3), (1, 3), (2, 3), (4, 5)]), st.floats(-5, 5), st.floats(-5, 5))
+def test_the_peak_is_found_where_it_is(sizes: tuple[int, int], x: float, y: float) -> None:
+    which, count = sizes
     at = np.arange(17) - 8.0
     bump = np.exp(-((at[None, :] - x) ** 2 + (at[:, None] - y) ** 2) / 4)
-    responses = np.stack([bump * (3.0 if one == which else 1.0) - 2 for one in range(3)]).astype(np.float32)
+    responses = np.stack([bump * (3.0 if one == which else 1.0) - 2 for one in range(count)]).astype(np.float32)
     best, shift = peak(responses, 0.97, 0.0)
     assert best == which
     assert shift == pytest.approx([x, y], abs=0.15)

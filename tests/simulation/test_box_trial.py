@@ -212,6 +212,30 @@ def test_the_first_training_of_a_seed_is_done_once(
     assert len(fits) == 2
 
 
+def test_a_detector_may_know_something_before(
+    tmp_path: Path, dataset: BoxDataset, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One training on all other frames of another data set, for all methods and seeds; every first goes on from it."""
+    fits = []
+    usual = Coloured.fit
+
+    def counting(self: Coloured, *args: Any, **options: Any) -> Any:
+        fits.append((len(args[0]), None if options.get("start") is None else int(options["start"]["fits"][0])))
+        return usual(self, *args, **options)
+
+    monkeypatch.setattr(Coloured, "fit", counting)
+    monkeypatch.setattr("simulation.pretraining.load_any", lambda _: dataset)
+    for method, seed in (("random", 0), ("oracle", 0), ("random", 1)):
+        start = ground(tmp_path, dataset, method, seed, pretrained_on={"name": "road_scenes"})
+        run_trial(start, tmp_path / f"{method}-{seed}.jsonl", up_to=2)
+    assert fits == [(40, None), (6, 1), (11, 2), (11, 2), (6, 1), (11, 2)]
+
+
+def test_images_of_one_class_teach_a_detector_nothing(tmp_path: Path, dataset: BoxDataset) -> None:
+    with pytest.raises(StudyError, match="pretrained_on names 'digits', which has no boxes"):
+        ground(tmp_path, dataset, pretrained_on={"name": "digits"})
+
+
 def test_frames_apart_keep_their_distance(tmp_path: Path, dataset: BoxDataset) -> None:
     start = ground(tmp_path, dataset, "coherence")
     run_trial(start, tmp_path / "run.jsonl", up_to=1)

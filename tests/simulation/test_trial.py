@@ -179,3 +179,8 @@ def test_a_long_tail_starts_balanced_and_has_half_of_the_classes_cut(tmp_path: P
 def test_more_labels_than_there_are_is_refused(tmp_path: Path, digits: Dataset) -> None:
     with pytest.raises(StudyError, match="items to label and a budget of 5000"):
         ground(tmp_path, digits, "margin", budget=5000)
+
+
+def test_what_detectors_know_before_is_no_matter_of_images(tmp_path: Path, digits: Dataset) -> None:
+    with pytest.raises(StudyError, match="`pretrained_on`, which is for detectors"):
+        ground(tmp_path, digits, "margin", pretrained_on={"name": "digits"})
