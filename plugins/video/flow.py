@@ -31,7 +31,10 @@ class FlowConfig(PluginConfig):
         description="Height in px to which higher frames are shrunk; more sees smaller objects and costs more.",
     )
     preset: int = Field(
-        1, ge=0, le=2, description="Of dis: 0 is fastest, 2 most exact and several times slower; no unit."
+        0,
+        ge=0,
+        le=2,
+        description="Of dis (no unit): 0 is fastest, 2 most exact and several times slower; boxes are hardly better.",
     )
     network: Literal["small", "large"] = Field("small", description="Of raft: which of torchvision's two networks.")
     weights: str | None = Field(
@@ -62,8 +65,8 @@ def follow(box: FloatArray, start: IntArray, targets: IntArray, fields: FlowFiel
 class Flow(Tracker[FlowConfig]):
     """boxes: as `follow`, each in its own video.
 
-    Flow depends on pixels alone, so it is computed once between consecutive frames of a reader, in both directions, and
-    any detector's boxes are tracked over it. fields: flow of videos by id that was computed before (`compute_flow`).
+    Flow depends on pixels alone, so it is computed once from each frame of a reader to the next, and any detector's
+    boxes are tracked over it, on and back. fields: flow of videos by id that was computed before (`compute_flow`).
     """
 
     name, title = "flow", "Optical flow"

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from plugins.contract import IntArray
-from plugins.video.flow_fields import FlowFields, FlowMethod, grid_of, pair_of
+from plugins.video.flow_fields import FlowFields, FlowMethod, grid_of, step_of
 from plugins.video.frame_cache import FrameCache, digest
 from plugins.video.frame_source import FrameReader, Image
 
@@ -41,14 +41,14 @@ def flow_of(
     for at in missing:
         last = known[1] if known is not None and known[0] == at else method.prepared(reader.read(int(numbers[at])))
         now = method.prepared(reader.read(int(numbers[at + 1])))
-        new.append(pair_of(method, last, now, int(numbers[at + 1])))
+        new.append(step_of(method, last, now, int(numbers[at + 1])))
         known = (at + 1, now)
     if new:
         kept.put([keys[at] for at in missing], np.stack(new))
     shape = grid_of(prepared)
-    fields = np.zeros((2, len(keys), *shape, 2), dtype=np.float16)
+    motion = np.zeros((len(keys), *shape, 2), dtype=np.float16)
     for at in np.flatnonzero(needed).tolist():
-        fields[:, at] = kept.get(keys[at])
+        motion[at] = kept.get(keys[at])
     size = np.array(first.shape[1::-1], dtype=np.float64)
     scale = prepared.shape[0] / first.shape[0]
-    return FlowFields(numbers, fields[0], fields[1], size / np.array(shape[::-1]), scale, prepared)
+    return FlowFields(numbers, motion, size / np.array(shape[::-1]), scale, prepared)

@@ -40,20 +40,19 @@ class RAFT:
         self._device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
         self._model.eval().to(self._device)
         self._height, self._updates = height, updates
-        self.key = f"raft_{size} {name} height={height} updates={updates} grid={GRID}"
+        self.key = f"raft_{size} forward {name} height={height} updates={updates} grid={GRID}"
 
     def prepared(self, image: Image) -> Image:
         if image.ndim == 2:
             image = np.repeat(image[:, :, None], 3, axis=2)
         return shrunk(np.asarray(cv2.cvtColor(image, cv2.COLOR_BGR2RGB), dtype=np.uint8), self._height)
 
-    def both(self, a: Image, b: Image) -> tuple[FloatArray, FloatArray]:
+    def between(self, a: Image, b: Image) -> FloatArray:
         height, width = a.shape[:2]
         pair = padded(torch.from_numpy(np.stack([a, b])).permute(0, 3, 1, 2).float() / 127.5 - 1).to(self._device)
         with torch.inference_mode():
-            flow = self._model(pair, pair.flip(0), num_flow_updates=self._updates)[-1]
-        there, back = flow[:, :, :height, :width].permute(0, 2, 3, 1).cpu().numpy()
-        return there, back
+            flow = self._model(pair[:1], pair[1:], num_flow_updates=self._updates)[-1]
+        return np.asarray(flow[0, :, :height, :width].permute(1, 2, 0).cpu().numpy())
 
 
 def padded(images: Tensor) -> Tensor:

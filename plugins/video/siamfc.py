@@ -6,10 +6,10 @@ thousands of times what motion costs: a network looks at a picture for every box
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
 import numpy as np
-from pydantic import Field
+from pydantic import Field, field_validator
 
 from plugins.contract import FloatArray, IntArray, PluginConfig
 from plugins.video.box_tracker import BoxTracker, Read
@@ -28,8 +28,11 @@ class SiamFCConfig(PluginConfig):
         "tracked.",
     )
     batch: int = Field(16, ge=1, le=1024, description="Boxes that are looked for at once; more need more memory.")
-    scales: Literal[1, 3, 5] = Field(
-        3, description="Sizes that are tried in each frame; 1 keeps the box's size and costs a third of 3."
+    scales: int = Field(
+        3,
+        ge=1,
+        le=9,
+        description="Sizes that are tried in each frame (odd, no unit); 1 keeps the box's size and costs a third of 3.",
     )
     scale_step: float = Field(
         1.0375, gt=1, lt=2, description="Times by which a box may grow or shrink from a frame to the next (no unit)."
@@ -43,6 +46,13 @@ class SiamFCConfig(PluginConfig):
     window: float = Field(
         0.176, ge=0, le=1, description="Share of the cosine window in the response; higher keeps boxes nearer."
     )
+
+    @field_validator("scales")
+    @classmethod
+    def _has_a_middle(cls, scales: int) -> int:
+        if scales % 2 == 0:
+            raise ValueError("give an odd number, since the middle one is the size as it was")
+        return scales
 
 
 class SiamFC(BoxTracker[SiamFCConfig]):

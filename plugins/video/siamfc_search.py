@@ -59,8 +59,8 @@ def cosine_window(side: int) -> FloatArray:
 def peak(responses: FloatArray, penalty: float, influence: float) -> tuple[int, FloatArray]:
     """Which of the (S, s, s) responses is highest, and where: (2,) x, y from the middle, in places of the response.
 
-    Each is enlarged UPSCALED times by cubic interpolation; all sizes but the middle one are multiplied by `penalty`; the
-    winner, from 0 and to a sum of 1, is mixed with the cosine window by `influence`.
+    Each is enlarged UPSCALED times by cubic interpolation; all sizes but the middle one are multiplied by `penalty`;
+    the winner, from 0 and to a sum of 1, is mixed with the cosine window by `influence`.
     """
     side = UPSCALED * responses.shape[1]
     large = np.stack([cv2.resize(one, (side, side), interpolation=cv2.INTER_CUBIC) for one in responses])

@@ -291,13 +291,13 @@ def filmed(folder: Path, count: int, box: float = 30.0, cut: int | None = None) 
 def computed(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     """The frames to which flow was computed."""
     seen: list[int] = []
-    pair = flow_fields.pair_of
+    step = flow_fields.step_of
 
     def counting(method: Any, last: Any, now: Any, number: int) -> Any:
         seen.append(number)
-        return pair(method, last, now, number)
+        return step(method, last, now, number)
 
-    monkeypatch.setattr(flow_frames, "pair_of", counting)
+    monkeypatch.setattr(flow_frames, "step_of", counting)
     return seen
 
 

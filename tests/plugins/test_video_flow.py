@@ -8,11 +8,13 @@ from typing import Any
 import cv2
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from plugins.video.clip import sorted_clip
 from plugins.video.detections import Detections, Frames
 from plugins.video.flow import Flow, follow
-from plugins.video.flow_fields import FlowFields, compute_flow
+from plugins.video.flow_fields import INVERSIONS, FlowFields, compute_flow
 from plugins.video.temporal_coherence import estimate_errors
 
 STEP = np.array([3.0, -2.0])  # px a frame
@@ -63,17 +65,16 @@ def test_flow_goes_on_where_it_ended_and_is_kept(tmp_path: Path) -> None:
     loaded = FlowFields.load(tmp_path / "flow.npz")
     for fields in (compute_flow(every[3:], known=part), compute_flow(every[3:], known=loaded)):
         assert fields.numbers.tolist() == whole.numbers.tolist()
-        assert np.array_equal(fields.forward, whole.forward)
-        assert np.array_equal(fields.backward, whole.backward)
+        assert np.array_equal(fields.motion, whole.motion)
         assert fields.spacing == pytest.approx(whole.spacing)
     assert compute_flow([], known=part).spacing == pytest.approx(part.spacing)
-    assert len(compute_flow(every[:1]).forward) == 0
+    assert len(compute_flow(every[:1]).motion) == 0
 
 
 def test_following_is_the_literal_loop() -> None:
     rng = np.random.default_rng(1)
-    forward, backward = rng.normal(0, 3, (2, 4, 6, 8, 2)).astype(np.float16)
-    fields = FlowFields(np.arange(5), forward, backward, np.array([8.0, 10.0]), 0.5, np.zeros((1, 1), dtype=np.uint8))
+    every = rng.normal(0, 3, (4, 6, 8, 2)).astype(np.float16)
+    fields = FlowFields(np.arange(5), every, np.array([8.0, 10.0]), 0.5, np.zeros((1, 1), dtype=np.uint8))
     low = rng.uniform(-5, 60, (20, 2))
     box, start = np.concatenate([low, low + 9], axis=1), rng.integers(5, size=20)
     targets = np.where(np.arange(5) == start[:, None], -1, np.arange(5)) * np.ones((20, 1), dtype=int)
@@ -86,6 +87,12 @@ def test_following_is_the_literal_loop() -> None:
                 total += max(0, 1 - abs(x - j)) * max(0, 1 - abs(y - i)) * field[i, j].astype(float)
         return total / 0.5
 
+    def back(field: Any, centre: Any) -> Any:
+        found = np.zeros(2)
+        for _ in range(INVERSIONS):
+            found = -motion(field, centre + found)
+        return found
+
     found = follow(box, start, targets, fields)
     for n in range(20):
         for m in range(5):
@@ -96,8 +103,24 @@ def test_following_is_the_literal_loop() -> None:
             way = 1 if m > start[n] else -1
             for t in range(int(start[n]), m, way):
                 centre = (here[:2] + here[2:]) / 2
-                here += np.tile(motion(forward[t] if way > 0 else backward[t - 1], centre), 2)
+                here += np.tile(motion(every[t], centre) if way > 0 else back(every[t - 1], centre), 2)
             assert found[n, m] == pytest.approx(here)
+
+
+@settings(max_examples=50, deadline=None)
+@given(st.lists(st.floats(-0.25, 0.25), min_size=4, max_size=4), st.lists(st.floats(-6, 6), min_size=2, max_size=2))
+def test_the_way_back_is_the_inverse_of_the_way_there(slopes: list[float], shift: list[float]) -> None:
+    """Of an affine motion v(p) = A (p - m) + t, whose inverse is known: v'(c) = -(I + A)^-1 (A (c - m) + t)."""
+    a, t, middle = np.array(slopes).reshape(2, 2) / 2, np.array(shift), np.array([100.0, 80.0])
+    x, y = np.meshgrid(4 * np.arange(50) + 2.0, 4 * np.arange(40) + 2.0)
+    field = (np.stack([x, y], axis=-1) - middle) @ a.T + t
+    fields = FlowFields(
+        np.arange(2), field[None].astype(np.float16), np.array([4.0, 4.0]), 1.0, np.empty((1, 1), np.uint8)
+    )
+    centres = middle + np.array([[0.0, 0.0], [9.0, -7.0], [-11.0, 3.0]])
+    wanted = -(np.linalg.inv(np.eye(2) + a) @ ((centres - middle) @ a.T + t).T).T
+    left = np.linalg.norm(a, 2) ** INVERSIONS * np.linalg.norm(wanted, axis=1).max()  # what the steps leave of it
+    assert np.abs(fields.at(np.ones(3, dtype=int), centres, forward=False) - wanted).max() <= left + 0.05
 
 
 def test_frames_without_flow_are_named() -> None:

@@ -233,6 +233,11 @@ def test_one_size_keeps_the_boxes_size(checkpoint: Path) -> None:
     assert overlaps(moved, boxes[around]).min() > 0.7
 
 
+def test_an_even_number_of_sizes_has_no_middle() -> None:
+    with pytest.raises(ValueError, match="give an odd number"):
+        SiamFCConfig(scales=2)
+
+
 def test_how_many_boxes_are_followed_at_once_changes_nothing(checkpoint: Path) -> None:
     frames, boxes = scene(700, count=5)
     clip = sorted_clip(detections(boxes), 2)
