@@ -77,7 +77,7 @@ def costs(result: dict[str, Any]) -> list[str]:
 def beside(result: dict[str, Any]) -> list[str]:
     """Milliseconds of processor a frame on real videos, beside a detector's look at the same frames."""
     names = {"detector": "YOLO11n", "first cycle": "flow, links, cut", "later cycle": "with kept flow"}
-    names["linear"] = "linear, links, cut"
+    names |= {"linear": "linear, links, cut", "shots": "cuts, once"}
     lines = [f"| video | px of YOLO11n | {' | '.join(names.values())} |", f"|---|---:|{'---:|' * len(names)}"]
     for row in result["beside_yolo11n"]:
         cells = [

@@ -1,9 +1,10 @@
-"""What temporal coherence adds to a detector that looks at the same frames: flow, tracks, links and the cut."""
+"""What temporal coherence adds to a detector that looks at the same frames: shots, flow, tracks, links and the cut."""
 
 from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from statistics import median
 from tempfile import TemporaryDirectory
@@ -16,6 +17,7 @@ from ml_backend.learners.contract import Images
 from ml_backend.learners.yolo import YOLO, YOLOConfig
 from plugins.registry import make
 from plugins.video.detections import Detections, Frames
+from plugins.video.shots import SIDE, changes, histograms, shots
 from plugins.video.temporal_coherence import estimate_errors
 
 SIDES = (320, 640)  # px of the detector; 640 is its own default
@@ -49,6 +51,7 @@ def _row(video: Video, side: int, folder: Path) -> dict[str, Any]:
             tracker.watch({video.name: video.reader}, folder / f"{side}-{turn}")
         works: dict[str, Callable[[], Any]] = {
             "detector": lambda: detector.detect(model, images),
+            "shots": partial(_shots, video),
             "first cycle": judged(first),
             "later cycle": judged(later),
             "linear": judged(make("tracker", "linear")),
@@ -66,6 +69,12 @@ def _row(video: Video, side: int, folder: Path) -> dict[str, Any]:
         if unit == "cpu ms":
             row |= {f"{name} share": means[name] / means["detector"] for name in works if name != "detector"}
     return {name: round(value, 4) if isinstance(value, float) else value for name, value in row.items()}
+
+
+def _shots(video: Video) -> None:
+    """The histograms by which cuts are seen; they are kept for all cycles, as flow is."""
+    known = [histograms(video.reader.read(number, least=SIDE)) for number in video.reader.numbers.tolist()]
+    shots(changes(np.stack(known)))
 
 
 def cluttered(video: Video) -> Detections:

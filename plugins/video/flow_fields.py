@@ -70,10 +70,14 @@ class FlowFields:
 
 
 class FlowMethod(Protocol):
-    """How flow between two images is computed. key: names the method and all that its answer depends on."""
+    """How flow between two images is computed. key: names the method and all that its answer depends on. height: px to
+    which it shrinks higher images."""
 
     @property
     def key(self) -> str: ...
+
+    @property
+    def height(self) -> int: ...
 
     def prepared(self, image: Image) -> Image:
         """The image as the method wants it, shrunk."""
@@ -89,13 +93,13 @@ class DIS:
         import cv2  # loaded where pixels are read
 
         self.key = f"dis forward height={height} preset={preset} grid={GRID}"
-        self._height, self._method = height, cv2.DISOpticalFlow.create(preset)
+        self.height, self._method = height, cv2.DISOpticalFlow.create(preset)
 
     def prepared(self, image: Image) -> Image:
         import cv2
 
         grey = image if image.ndim == 2 else np.asarray(cv2.cvtColor(image, cv2.COLOR_BGR2GRAY), dtype=np.uint8)
-        return shrunk(grey, self._height)
+        return shrunk(grey, self.height)
 
     def between(self, a: Image, b: Image) -> FloatArray:
         return np.asarray(self._method.calc(a, b, np.empty(0, dtype=np.float32)))  # it makes its own result

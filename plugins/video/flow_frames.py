@@ -34,13 +34,17 @@ def flow_of(
     names = [reader.content(number) for number in numbers.tolist()]
     keys = [digest(method.key, a, b) for a, b in pairwise(names)]
     first = reader.read(int(numbers[0]))
-    prepared = method.prepared(first)
+
+    def read(at: int) -> Image:
+        return method.prepared(reader.read(int(numbers[at]), least=method.height))
+
+    prepared = read(0)
     missing = [at for at in np.flatnonzero(needed).tolist() if keys[at] not in kept]
     known: tuple[int, Image] | None = (0, prepared)
     new = []
     for at in missing:
-        last = known[1] if known is not None and known[0] == at else method.prepared(reader.read(int(numbers[at])))
-        now = method.prepared(reader.read(int(numbers[at + 1])))
+        last = known[1] if known is not None and known[0] == at else read(at)
+        now = read(at + 1)
         new.append(step_of(method, last, now, int(numbers[at + 1])))
         known = (at + 1, now)
     if new:

@@ -39,13 +39,13 @@ class RAFT:
             ) from error
         self._device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
         self._model.eval().to(self._device)
-        self._height, self._updates = height, updates
+        self.height, self._updates = height, updates
         self.key = f"raft_{size} forward {name} height={height} updates={updates} grid={GRID}"
 
     def prepared(self, image: Image) -> Image:
         if image.ndim == 2:
             image = np.repeat(image[:, :, None], 3, axis=2)
-        return shrunk(np.asarray(cv2.cvtColor(image, cv2.COLOR_BGR2RGB), dtype=np.uint8), self._height)
+        return shrunk(np.asarray(cv2.cvtColor(image, cv2.COLOR_BGR2RGB), dtype=np.uint8), self.height)
 
     def between(self, a: Image, b: Image) -> FloatArray:
         height, width = a.shape[:2]

@@ -17,7 +17,7 @@ PARTS = 2  # squares in each direction, with a histogram of their own
 LEAST = 0.25  # of the pixels that must have changed their bin at a cut
 TIMES = 3.0  # more of them than between the frames around
 AROUND = 5  # frames on either side, by which that is told
-KEY = f"shots-1-{BINS}-{SIDE}-{PARTS}"
+KEY = f"shots-2-{BINS}-{SIDE}-{PARTS}"
 
 
 def histograms(image: Image) -> NDArray[np.float32]:
@@ -80,5 +80,5 @@ def _known(reader: FrameReader, numbers: IntArray, kept: FrameCache) -> FloatArr
     keys = [digest(KEY, reader.content(number)) for number in numbers.tolist()]
     missing = {key: number for key, number in zip(keys, numbers.tolist(), strict=True) if key not in kept}
     if missing:
-        kept.put(list(missing), np.stack([histograms(reader.read(number)) for number in missing.values()]))
+        kept.put(list(missing), np.stack([histograms(reader.read(number, least=SIDE)) for number in missing.values()]))
     return np.stack([kept.get(key) for key in keys])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 from urllib.error import URLError
@@ -55,9 +56,9 @@ class Counted(Pictures):
         super().__init__(images)
         self.reads: list[int] = []
 
-    def read(self, number: int) -> Any:
+    def read(self, number: int, least: int | None = None) -> Any:
         self.reads.append(number)
-        return super().read(number)
+        return super().read(number, least)
 
     def content(self, number: int) -> str:
         return digest(self._images[number].tobytes())
@@ -129,20 +130,46 @@ def test_flow_is_kept_for_all_cycles_and_extended(tmp_path: Path) -> None:
         return flow.track(sorted_clip(detections(count), 3)), len(reader.reads)
 
     first, read = track(6, images)
-    assert read == 6
+    assert read == 1 + 6
     again, read = track(6, images)
-    assert read == 1  # for its size alone
+    assert read == 2  # one frame, for its size and that of its flow
     assert np.array_equal(first, again, equal_nan=True)
     _, read = track(8, images)
-    assert read == 1 + 3
+    assert read == 2 + 3
     changed = images | {11: np.ascontiguousarray(images[11][:, ::-1])}
     other, read = track(8, changed)
-    assert read == 3  # frames 10 to 12
+    assert read == 1 + 3  # frames 10 to 12
     assert not np.array_equal(other[:6], first, equal_nan=True)
-    assert track(6, images, preset=1)[1] == 6
+    assert track(6, images, preset=1)[1] == 1 + 6
     fresh = Flow()
     fresh.watch({"a": Pictures(images)})
     assert np.array_equal(track(8, images)[0], fresh.track(sorted_clip(detections(8), 3)), equal_nan=True)
+
+
+def test_files_may_be_read_smaller_and_flow_hardly_changes(tmp_path: Path) -> None:
+    large = {n: cv2.resize(image, None, fx=8, fy=8) for n, image in frames_of(3).items()}  # 768 x 1024 px
+    for n, image in large.items():
+        cv2.imwrite(str(tmp_path / f"{n}.jpg"), image, [cv2.IMWRITE_JPEG_QUALITY, 100])
+        cv2.imwrite(str(tmp_path / f"{n}.png"), image)
+    reader = ImageFiles({n: tmp_path / f"{n}.jpg" for n in large})
+    for least, height in ((96, 96), (97, 192), (300, 384), (385, 768), (5000, 768), (None, 768)):
+        read = reader.read(10, least)
+        assert read.shape == (height, height * 4 // 3, 3)
+        wanted = cv2.resize(large[10], read.shape[1::-1], interpolation=cv2.INTER_AREA)
+        assert np.abs(read.astype(float) - wanted).mean() < 2
+    assert ImageFiles({10: tmp_path / "10.png"}).read(10, 96).shape == (768, 1024, 3)
+    (tmp_path / "10.jpg").write_bytes(b"no picture")
+    with pytest.raises(ValueError, match=r"Frame 10 .* is no image that OpenCV reads"):
+        reader.read(10, 96)
+    cv2.imwrite(str(tmp_path / "10.jpg"), large[10], [cv2.IMWRITE_JPEG_QUALITY, 100])
+    boxes = detections(3)
+    clip = sorted_clip(replace(boxes, box=8 * boxes.box), 2)
+    moved = []
+    for source in (reader, Pictures(large)):
+        flow = Flow()
+        flow.watch({"a": source})
+        moved.append(flow.track(clip))
+    assert moved[0] == pytest.approx(moved[1], abs=1.0, nan_ok=True)
 
 
 def test_what_lacks_is_named() -> None:
@@ -218,7 +245,7 @@ def test_raft_runs_on_any_size_and_keeps_its_flow(tmp_path: Path) -> None:
     reader.reads.clear()
     again.watch({"a": reader}, tmp_path)
     assert np.array_equal(again.track(clip), moved, equal_nan=True)
-    assert len(reader.reads) == 1
+    assert len(reader.reads) == 2
 
 
 def test_raft_is_torchvisions_network(tmp_path: Path) -> None:
