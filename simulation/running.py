@@ -48,11 +48,18 @@ def _child(folder: str, until: float | None, parent: int) -> None:
     work(folder, until, parent)
 
 
+def _leave(number: int, _frame: object) -> None:
+    raise SystemExit(128 + number)
+
+
 @contextmanager
 def _stopped_at_the_end(children: Sequence[BaseProcess]) -> Iterator[None]:
+    """Whatever ends this block, SIGTERM too, ends the children."""
+    usual = signal.signal(signal.SIGTERM, _leave)
     try:
         yield
     finally:
+        signal.signal(signal.SIGTERM, usual)
         started = [child for child in children if child.pid is not None]
         for child in started:
             child.terminate()  # a finished one is left as it is; a cycle that was under way is run again

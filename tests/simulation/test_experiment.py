@@ -15,6 +15,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import psutil
 import pytest
 import yaml
 from PIL import Image
@@ -206,6 +207,23 @@ def test_the_command_runs_resumes_and_reports(tmp_path: Path) -> None:
     again = subprocess.run(command, capture_output=True, text=True, timeout=240, cwd=ROOT, check=False)
     assert again.returncode == 0
     assert cycles_path(output, Trial("digits", "margin", 1)).stat().st_mtime_ns == stamp
+
+
+def test_a_terminated_command_leaves_no_process_behind(tmp_path: Path) -> None:
+    path, output = tmp_path / "long.yaml", tmp_path / "out"
+    path.write_text(yaml.safe_dump(study().model_dump(mode="json") | {"seeds": 1000}))
+    command = [sys.executable, "-m", "cli", "simulate", str(path), "--output", str(output), "--processes", "2"]
+    running = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    try:
+        until(lambda: any(output.glob("trials/*/*/*.jsonl")), "a cycle", seconds=120)
+        children = psutil.Process(running.pid).children(recursive=True)
+        assert len(children) >= 2
+        running.terminate()
+        assert running.wait(60) == 128 + signal.SIGTERM
+        assert not psutil.wait_procs(children, timeout=30)[1]
+    finally:
+        running.kill()
+        running.wait()
 
 
 def test_workers_of_the_simulations_queue_run_a_study(
