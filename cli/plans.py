@@ -1,115 +1,91 @@
-"""The command line's part in steering: pin, last, exclude, undo, why; plan preview, diff, apply and export."""
+"""`nextlabel plan`: show, change, preview and keep which plugins order a project's queue."""
 
 from __future__ import annotations
 
-import getpass
+import json
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import typer
 import yaml
-from rich.console import Console
 from rich.table import Table
 
-if TYPE_CHECKING:  # SQLAlchemy is loaded when a command runs, not with the command line
-    from ml_backend.store.tables import Project
+from cli.common import ASKED, ProjectArgument, ProjectOption, author, console, which
 
-console = Console()
-
-ProjectNumber = Annotated[int, typer.Argument(help="Number of the project in Label Studio.")]
-TaskNumber = Annotated[int, typer.Argument(help="Number of the task in Label Studio.")]
-ProjectOption = Annotated[int | None, typer.Option(help="Number of the project in Label Studio.")]
-ASKED = {
-    "queued": "the queue is being re-ranked",
-    "coalesced": "the queue is being re-ranked",
-    "unavailable": "Redis does not answer, so the next ranking obeys",
-}
+commands = typer.Typer(no_args_is_help=True, help="Show and switch which plugins order a project's queue.")
 
 
-def register(app: typer.Typer, plan_app: typer.Typer) -> None:
-    """Adds the commands to the command line."""
-    for name, kind, says in (
-        ("pin", "front", "Serves a task next, behind what was pinned before."),
-        ("last", "back", "Serves a task last of all."),
-        ("exclude", "exclude", "Takes a task out of the queue."),
-    ):
-        app.command(name, help=says)(_override(kind))
-    app.command("undo")(undo)
-    app.command("overrides")(overrides)
-    app.command("why")(why)
-    for command in (preview, diff, apply, export):
-        plan_app.command(command.__name__)(command)
-
-
-def which(number: int | None) -> Project:
-    """The connected project with Label Studio's number, or the only one."""
-    from sqlalchemy import select
-
+@commands.command("show")
+def show(project: ProjectArgument = None) -> None:
+    """The plan in force, as YAML."""
     from ml_backend.loop.house import house
-    from ml_backend.store.tables import Project
+    from ml_backend.loop.plan import read_plan
 
     with house().ledger.session() as session:
-        projects = list(session.scalars(select(Project).where(Project.state != "gone")))
-    matching = [project for project in projects if number is None or project.studio_id == number]
-    if len(matching) == 1:
-        return matching[0]
-    have = ", ".join(f"{p.studio_id} ({p.title})" for p in projects) or "none; `nextlabel connect` adds one"
-    asked = "None" if number is None else str(number)
-    raise ValueError(f"Which project? {asked} matches {len(matching)}. Connected: {have}.")
+        number, plan = read_plan(session, which(project).id)
+    console.print(f"# plan {number}", highlight=False)
+    sys.stdout.write(yaml.safe_dump(plan.model_dump(mode="json"), sort_keys=False))
 
 
-def _override(kind: str) -> Any:
-    def command(project: ProjectNumber, task: TaskNumber) -> None:
-        from ml_backend.loop.house import house
-        from ml_backend.loop.overrides import KINDS, set_override
-
-        asked = set_override(house(), which(project).id, task, kind, author=getpass.getuser())
-        console.print(f"Task {task} is {KINDS[kind]}; {ASKED[asked]}.", highlight=False)
-
-    return command
-
-
-def undo(project: ProjectNumber, task: TaskNumber) -> None:
-    """Takes back what `pin`, `last` or `exclude` did to a task."""
+@commands.command("set")
+def change(
+    settings: Annotated[
+        list[str], typer.Argument(help="field=value, value as YAML: scorers='[{name: entropy}]' batch=80")
+    ],
+    project: ProjectOption = None,
+    note: Annotated[str, typer.Option(help="Why; it stands in the history.")] = "",
+) -> None:
+    """Changes fields of the plan; the queue re-ranks in seconds, without training unless the learner changed."""
     from ml_backend.loop.house import house
-    from ml_backend.loop.overrides import undo_override
-
-    asked = undo_override(house(), which(project).id, task, author=getpass.getuser())
-    console.print(f"Task {task} has its own place again; {ASKED[asked]}.", highlight=False)
-
-
-def overrides(project: Annotated[int | None, typer.Argument(help="Number of the project.")] = None) -> None:
-    """What people pinned, sent to the back and excluded."""
-    from ml_backend.loop.house import house
-    from ml_backend.loop.overrides import KINDS, read_overrides
-
-    table = Table("task", "what", "by", "when")
-    with house().ledger.session() as session:
-        for row in read_overrides(session, which(project).id):
-            table.add_row(str(row.task_id), KINDS[row.kind], row.author, f"{row.at:%F %T}")
-    console.print(table)
-
-
-def why(task: TaskNumber, project: Annotated[int | None, typer.Argument(help="Number of the project.")] = None) -> None:
-    """Why a task stands where it stands, however far behind, or why it has no place."""
-    from ml_backend.loop.house import house
-    from ml_backend.loop.stored_ranking import StoredRankings
-    from ml_backend.loop.why import explain
+    from ml_backend.loop.plan import changed_plan, read_plan
+    from ml_backend.loop.switch import switch_plan
 
     row = which(project)
     with house().ledger.session() as session:
-        told = explain(session, StoredRankings(house()), row.id, task)
-    console.print(told.sentence, highlight=False, markup=False)
-    if told.predicted is not None:
-        sure = "" if told.confidence is None else f" ({told.confidence:.2f})"
-        console.print(f"The model says {told.predicted}{sure}.", highlight=False, markup=False)
-    for name, part in told.scorers.items():
-        reason = f": {part['reason']}" if part["reason"] else ""
-        stands = f"{part['value']:.4f}, percentile {part['percentile']:.3f}"
-        console.print(f"- {name} (weight {part['weight']:g}): {stands}{reason}", highlight=False, markup=False)
+        _, plan = read_plan(session, row.id)
+    saved = switch_plan(house(), row.id, changed_plan(plan, changes_of(settings)), author=author(), note=note)
+    console.print(f"Plan {saved.number} is in force; the queue is being re-ranked ({saved.asked}).")
 
 
+@commands.command("history")
+def history(project: ProjectArgument = None) -> None:
+    """Who changed the plan, when and why."""
+    from ml_backend.loop.house import house
+    from ml_backend.loop.plan import plan_history
+
+    table = Table("plan", "when", "author", "note", "scorers")
+    with house().ledger.session() as session:
+        for row in plan_history(session, which(project).id):
+            names = ", ".join(f"{s['name']} x{s['weight']:g}" for s in row.body["scorers"])
+            table.add_row(str(row.number), f"{row.created_at:%F %T}", row.author, row.note, names)
+    console.print(table)
+
+
+@commands.command("restore")
+def restore(
+    number: Annotated[int, typer.Argument(help="A number of `nextlabel plan history`.")],
+    project: ProjectArgument = None,
+) -> None:
+    """Puts an older plan back in force, as a new version."""
+    from ml_backend.loop.house import house
+    from ml_backend.loop.switch import restore as put_back
+
+    saved = put_back(house(), which(project).id, number, author=author())
+    console.print(
+        f"Plan {number} is in force again, as plan {saved.number}; the queue is being re-ranked ({saved.asked})."
+    )
+
+
+@commands.command("schema")
+def schema() -> None:
+    """The JSON schema of a plan."""
+    from ml_backend.loop.plan import Plan
+
+    sys.stdout.write(json.dumps(Plan.model_json_schema(), indent=2) + "\n")
+
+
+@commands.command()
 def preview(
     settings: Annotated[
         list[str] | None, typer.Argument(help="field=value, value as YAML: scorers='[{name: entropy}]' batch=80")
@@ -165,6 +141,7 @@ def changes_of(settings: list[str]) -> dict[str, Any]:
     return changes
 
 
+@commands.command()
 def diff(
     old: Annotated[int, typer.Argument(help="A number of `nextlabel plan history`; 0 is the default plan.")],
     new: Annotated[int, typer.Argument(help="Another.")],
@@ -182,6 +159,7 @@ def diff(
         console.print(f"Plans {old} and {new} are equal.", highlight=False)
 
 
+@commands.command()
 def apply(
     file: Annotated[Path, typer.Argument(help="A plan as YAML; what it leaves out has its default.")],
     project: ProjectOption = None,
@@ -193,7 +171,7 @@ def apply(
 
     plan = read_plan_file(file)
     changes, switched = apply_plan(
-        house(), which(project).id, plan, author=getpass.getuser(), note=note or f"applied from {file.name}"
+        house(), which(project).id, plan, author=author(), note=note or f"applied from {file.name}"
     )
     for one in changes:
         console.print(f"- {one.sentence}", highlight=False, markup=False)
@@ -203,6 +181,7 @@ def apply(
         console.print(f"Plan {switched.number} is in force; {ASKED[switched.asked]}.", highlight=False)
 
 
+@commands.command()
 def export(
     number: Annotated[
         int | None, typer.Argument(help="A number of `nextlabel plan history`; the one in force.")

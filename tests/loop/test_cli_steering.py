@@ -8,8 +8,8 @@ import pytest
 from typer.testing import CliRunner
 
 import cli
+from cli import common
 from ml_backend.loop import house as houses
-from ml_backend.loop import steering_command
 from ml_backend.loop.house import House
 from ml_backend.loop.plan import read_plan
 from ml_backend.store.steering import Override
@@ -21,7 +21,7 @@ __all__ = ["rooms"]  # the fixture: a project whose queue is live by margin
 @pytest.fixture
 def say(rooms: House, monkeypatch: pytest.MonkeyPatch):  # type: ignore[no-untyped-def]  # a function that runs a command
     monkeypatch.setattr(houses, "house", lambda: rooms)
-    monkeypatch.setattr(steering_command.console, "_width", 300)
+    monkeypatch.setattr(common.console, "_width", 300)
 
     def run(*arguments: str) -> str:
         done = CliRunner().invoke(cli.app, list(arguments))

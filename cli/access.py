@@ -2,23 +2,19 @@
 
 from __future__ import annotations
 
-import getpass
 from typing import Annotated
 
 import typer
-from rich.console import Console
 from rich.table import Table
 
-token_app = typer.Typer(no_args_is_help=True, help="Tokens with which programs call the REST interface.")
-console = Console()
+from cli.common import author, console
+
+commands = typer.Typer()
+tokens = typer.Typer(no_args_is_help=True, help="Tokens with which programs call the REST interface.")
+commands.add_typer(tokens, name="token")
 
 
-def add_commands(app: typer.Typer) -> None:
-    """Adds them to the one command line."""
-    app.add_typer(token_app, name="token")
-    app.command("admin-link")(admin_link)
-
-
+@commands.command("admin-link")
 def admin_link() -> None:
     """Prints a one-time link that makes an admin, good for 24 hours."""
     from ml_backend.loop.house import house
@@ -28,11 +24,11 @@ def admin_link() -> None:
     rooms = house()
     with rooms.ledger.session() as session:
         purpose: accounts.Purpose = "admin" if accounts.anyone(session) else "first"
-        secret = accounts.make_link(session, purpose, author=_author())
+        secret = accounts.make_link(session, purpose, author=author())
     console.print(address_of(rooms.settings, secret), soft_wrap=True, highlight=False, markup=False)
 
 
-@token_app.command("create")
+@tokens.command("create")
 def create(
     name: Annotated[str, typer.Argument(help="Which program has it.")],
     scope: Annotated[str, typer.Option(help="read, or write to change things too.")] = "read",
@@ -42,11 +38,11 @@ def create(
     from ml_backend.server import accounts
 
     with house().ledger.session() as session:
-        secret = accounts.make_token(session, name, scope, author=_author())
+        secret = accounts.make_token(session, name, scope, author=author())
     console.print(secret, soft_wrap=True, highlight=False, markup=False)
 
 
-@token_app.command("list")
+@tokens.command("list")
 def show() -> None:
     """The tokens there are; none can be shown again."""
     from ml_backend.loop.house import house
@@ -60,16 +56,12 @@ def show() -> None:
     console.print(table)
 
 
-@token_app.command("revoke")
+@tokens.command("revoke")
 def revoke(number: Annotated[int, typer.Argument(help="A number of `nextlabel token list`.")]) -> None:
     """A revoked token opens nothing any more, from the next request on."""
     from ml_backend.loop.house import house
     from ml_backend.server import accounts
 
     with house().ledger.session() as session:
-        token = accounts.revoke_token(session, number, author=_author())
+        token = accounts.revoke_token(session, number, author=author())
         console.print(f"The token '{token.name}' is revoked.", highlight=False)
-
-
-def _author() -> str:
-    return getpass.getuser()
