@@ -22,6 +22,11 @@ BLOCK = re.compile(
 GAINS = re.compile(
     r"(<!-- gains: (?P<condition>[^ ]+)(?P<pairs>(?: [^ :]+:[^ :]+)+) -->\n)(?P<body>.*?)(<!-- end -->)", re.DOTALL
 )
+BESIDE = re.compile(
+    r"(<!-- beside: (?P<condition>[^ ]+) (?P<all>[^ ]+)(?P<published>(?: [^ =]+=[0-9.]+)+) -->\n)"
+    r"(?P<body>.*?)(<!-- end -->)",
+    re.DOTALL,
+)
 EXTRAS = {  # what a block may ask for beside the accuracy: captions of its figure, and heads of its columns
     "informativeness": ("accuracy on what was queried", ("accuracy on what it queries, %",)),
     "balance": ("L1 score of all labels", ("L1 score of the first batch", "as modelled", "of all labels at the end")),
@@ -52,7 +57,32 @@ def fill(text: str, results: dict[str, Any], folder: str) -> str:
         pairs = [pair.split(":") for pair in match["pairs"].split()]
         return f"{match[1]}{gains(results, match['condition'], pairs)}\n{match[5]}"
 
-    return GAINS.sub(gain, BLOCK.sub(block, text))
+    def compared(match: re.Match[str]) -> str:
+        published = {name: float(value) for name, value in (pair.split("=") for pair in match["published"].split())}
+        return f"{match[1]}{beside(results, match['condition'], match['all'], published)}\n{match[6]}"
+
+    return BESIDE.sub(compared, GAINS.sub(gain, BLOCK.sub(block, text)))
+
+
+def beside(results: dict[str, Any], condition: str, whole: str, published: dict[str, float]) -> str:
+    """What a paper reports beside what its methods reach here, as Markdown, both also as shares of all data.
+
+    whole: the condition in which everything is labeled; its baseline's end is "all", here as in `published`.
+    """
+    baseline = results["study"]["baseline"]
+    known = results["conditions"]
+    lacking = next((name for name in (condition, whole) if name not in known), None)
+    if lacking is not None:
+        raise PageError(f"The page asks for '{lacking}'; the results have {', '.join(known)}.")
+    ends = {name: method["final"]["value"] for name, method in known[condition]["methods"].items()}
+    ends["all"] = known[whole]["methods"][baseline]["final"]["value"]
+    rows = ["| method | published | of all data, % | here | of all data, % |", "|---|---|---|---|---|"]
+    for name, value in published.items():
+        if name not in ends:
+            raise PageError(f"The page asks for '{name}' on {condition}; the results have {', '.join(ends)}.")
+        shares = 100 * value / published["all"], 100 * ends[name] / ends["all"]
+        rows.append(f"| {name} | {value:.3f} | {shares[0]:.1f} | {ends[name]:.3f} | {shares[1]:.1f} |")
+    return "\n".join(rows)
 
 
 def gains(results: dict[str, Any], condition: str, pairs: Sequence[Sequence[str]]) -> str:

@@ -121,3 +121,19 @@ def test_gains_are_told_cycle_by_cycle() -> None:
     assert fill(text, results, "s") == text
     with pytest.raises(PageError, match="asks for 'x' on d; the results have entropy, balanced"):
         fill("<!-- gains: d x:entropy -->\n<!-- end -->", results, "s")
+
+
+def test_published_figures_stand_beside_ours_as_shares_of_all_data() -> None:
+    ends = {"random": 0.4, "entropy": 0.45}
+    conditions = {
+        "d": {"methods": {name: {"final": {"value": value}} for name, value in ends.items()}},
+        "all": {"methods": {"random": {"final": {"value": 0.5}}}},
+    }
+    results = {"study": {"baseline": "random"}, "conditions": conditions}
+    text = fill("<!-- beside: d all all=.628 entropy=.597 -->\nold\n<!-- end -->\n", results, "s")
+    assert "| all | 0.628 | 100.0 | 0.500 | 100.0 |\n| entropy | 0.597 | 95.1 | 0.450 | 90.0 |\n<!-- end" in text
+    assert fill(text, results, "s") == text
+    with pytest.raises(PageError, match="asks for 'x' on d; the results have random, entropy, all"):
+        fill("<!-- beside: d all all=.6 x=.5 -->\n<!-- end -->", results, "s")
+    with pytest.raises(PageError, match="asks for 'none'; the results have d, all"):
+        fill("<!-- beside: d none all=.6 -->\n<!-- end -->", results, "s")
