@@ -106,7 +106,9 @@ def train(
             observer(trainer.epoch, dict(losses))
 
     with seeded(seed):
+        threads = torch.get_num_threads()
         trainer = Trainer(network, dataset, classes, _settings(course, folder, seed))
+        torch.set_num_threads(threads)  # it has set all cores but one, and 8 at most
         trainer.add_callback("on_train_batch_end", after_batch)
         trainer.add_callback("on_fit_epoch_end", after_epoch)
         trainer.train()

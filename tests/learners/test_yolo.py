@@ -95,6 +95,25 @@ def test_the_order_of_labels_does_not_matter(road: Scenes, tmp_path: Path) -> No
     suite.check_order_does_not_matter(make, tmp_path, road)
 
 
+def test_it_trains_on_as_many_threads_as_it_was_given(road: Scenes, tmp_path: Path) -> None:
+    part, seen = road.part(4, 8), set()
+    torch.set_num_threads(3)
+    try:
+        make(epochs=1).fit(
+            part.images,
+            part.boxes,
+            None,
+            part.images,
+            CLASSES,
+            folder=tmp_path,
+            seed=0,
+            observer=lambda *_: seen.add(torch.get_num_threads()),
+        )
+    finally:
+        torch.set_num_threads(1)
+    assert seen == {3}
+
+
 def test_another_size_is_no_start(small: DetectorFit) -> None:
     assert make(size="s").unusable(small.model) == "it is a YOLO11n, and a YOLO11s is set"
 
