@@ -17,6 +17,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
+import cv2
 import yaml
 from filelock import FileLock, Timeout
 from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]  # it has no stubs
@@ -149,6 +150,7 @@ def _one_thread() -> AbstractContextManager[object]:
     os.environ.update(dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"), "1"))
     if "torch" in sys.modules:  # else it reads the environment when it is imported
         sys.modules["torch"].set_num_threads(1)
+    cv2.setNumThreads(1)
     limits: AbstractContextManager[object] = threadpool_limits(1)
     return limits
 
