@@ -20,7 +20,8 @@ from ml_backend.store.arrays import Arrays
 from ml_backend.studio.question import Question
 from plugins.contract import FloatArray, IntArray
 
-BOXES = ("box_start", "box", "box_score", "box_label", "box_classes", "size", *VIDEO_ARRAYS, *RANGE_ARRAYS)
+COVER = "cover"  # (V,) number of the most doubtful frame of each whole video
+BOXES = ("box_start", "box", "box_score", "box_label", "box_classes", "size", *VIDEO_ARRAYS, *RANGE_ARRAYS, COVER)
 KEPT = 4  # rankings in memory; one of 100 000 tasks and two scorers takes some 8 MB
 
 

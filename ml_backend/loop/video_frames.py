@@ -59,8 +59,7 @@ def sample(file: Path, content: str, rate: float, store: Path) -> Sampled:
 
     content: SHA-256 of the file. One frame is in memory at a time. Raises VideoError.
     """
-    note = store / content[:16] / f"sampled-{rate:g}.json"
-    known = _read(note, content)
+    known = sampled_before(content, rate, store)
     if known is not None:
         return known
     source = VideoFile(file)
@@ -79,12 +78,18 @@ def sample(file: Path, content: str, rate: float, store: Path) -> Sampled:
         size = image.size
     seconds = index.times[-1] + 1 / (source.rate or rate)
     body = {"format": FORMAT, "content": content, "frames": taken, "size": size, "seconds": seconds}
+    note = _note(content, rate, store)
     write_whole(note, json.dumps({**body, "notes": list(source.notes)}).encode())
     return _sampled(note.parent, {**body, "notes": source.notes})
 
 
-def _read(note: Path, content: str) -> Sampled | None:
+def _note(content: str, rate: float, store: Path) -> Path:
+    return store / content[:16] / f"sampled-{rate:g}.json"
+
+
+def sampled_before(content: str, rate: float, store: Path) -> Sampled | None:
     """What an earlier pass left; None where there was none, or where its pictures are gone: then it is made anew."""
+    note = _note(content, rate, store)
     try:
         body = json.loads(note.read_bytes())
         if body["format"] != FORMAT or body["content"] != content:

@@ -19,6 +19,7 @@ from ml_backend.loop.ranking import (
     score_columns,
     why_blind,
 )
+from ml_backend.loop.stored_ranking import COVER
 from ml_backend.loop.video_pool import VideoPool
 from ml_backend.loop.video_predicted import video_arrays
 from ml_backend.loop.video_ranges import range_arrays
@@ -57,16 +58,20 @@ def rank_videos(evidence: Evidence, pool: VideoPool, plan: Plan, *, last: IntArr
         columns,
         notes=joined_notes(frames, *_left_out(plan)),
         problems=problems,
-        shows=_shows(evidence, pool, _doubtful(frames, pool, plan.videos), plan.videos.tolerance_px),
+        shows=_shows(evidence, pool, _mixed(frames), plan.videos),
     )
 
 
 def _shows(
-    evidence: Evidence, pool: VideoPool, doubtful: NDArray[np.bool_], tolerance_px: float
+    evidence: Evidence, pool: VideoPool, values: FloatArray, chosen: WholeVideos
 ) -> Callable[[IntArray], Arrays]:
+    """What predictions are made of, and by which frame a page shows each video. values: (N,) of the pool's frames."""
+    made: Callable[[IntArray], Arrays] = partial(range_arrays, evidence, pool)
     if isinstance(pool.frames, BoxPool):
-        return partial(video_arrays, evidence, pool, doubtful, tolerance_px)
-    return partial(range_arrays, evidence, pool)
+        made = partial(video_arrays, evidence, pool, _doubtful(values, pool, chosen), chosen.tolerance_px)
+    parts = zip(pool.first[:-1].tolist(), pool.first[1:].tolist(), strict=True)
+    most = np.array([low + int(values[low:high].argmax()) for low, high in parts], dtype=np.int64)
+    return lambda order: {**made(order), COVER: pool.number[most[order]]}
 
 
 def _left_out(plan: Plan) -> tuple[str, ...]:
@@ -101,11 +106,15 @@ def _reasons(scores: Scores, pool: VideoPool, best: int) -> Callable[[int], str]
     return reason
 
 
-def _doubtful(frames: tuple[Column, ...], pool: VideoPool, chosen: WholeVideos) -> NDArray[np.bool_]:
-    """(N,) the frames that a prediction points at, under all scorers together."""
-    values: FloatArray = frames[0].scores.values
-    if len(frames) > 1:
-        values = combine([(column.scores.values, column.weight) for column in frames])
+def _mixed(frames: tuple[Column, ...]) -> FloatArray:
+    """(N,) how much the pool's frames are worth under all scorers together."""
+    if len(frames) == 1:
+        return frames[0].scores.values
+    return combine([(column.scores.values, column.weight) for column in frames])
+
+
+def _doubtful(values: FloatArray, pool: VideoPool, chosen: WholeVideos) -> NDArray[np.bool_]:
+    """(N,) the frames that a prediction points at."""
     marked, floor = np.zeros(len(values), dtype=bool), floor_of(values)
     for low, high in zip(pool.first[:-1].tolist(), pool.first[1:].tolist(), strict=True):
         marked[low + standing_out(values[low:high], floor, chosen.best)] = True

@@ -9,9 +9,12 @@ from typing import Any
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
+from ml_backend.loop.house import House
 from ml_backend.loop.overrides import KINDS, sentence
+from ml_backend.loop.plan import read_plan
 from ml_backend.loop.reasons import told_sentence
 from ml_backend.loop.stored_ranking import StoredRanking
+from ml_backend.loop.video_cover import Cover, cover_of
 from ml_backend.loop.why import Why
 from ml_backend.server.shapes import Shape, shapes_of
 from ml_backend.store.ledger import publication
@@ -40,7 +43,10 @@ class Bar:
 
 @dataclass(frozen=True)
 class Card:
-    """One task as the page shows it. size: px of the image that the shapes are measured in; (0, 0) without boxes."""
+    """One task as the page shows it. size: px of the image that the shapes are measured in; (0, 0) without boxes.
+
+    content: of the picture. frame: its number where the task is a whole video, of which it is one frame.
+    """
 
     task_id: int
     rank: int | None
@@ -56,6 +62,7 @@ class Card:
     shapes: tuple[Shape, ...] = ()
     size: tuple[int, int] = (0, 0)
     legend: tuple[str, ...] = field(default=())
+    frame: int | None = None
 
     @property
     def pictured(self) -> bool:
@@ -71,12 +78,29 @@ def classes_of(project: Project) -> tuple[str, ...]:
         return ()
 
 
-def has_pictures(project: Project) -> bool:
-    """Whether a task is an image; a whole video has none to show."""
+def is_images(project: Project) -> bool:
+    """Whether a task is an image, and not a whole video."""
     try:
         return isinstance(read_question(project.label_config), (ImageClassification, BoxesConfig))
     except ConfigError:
         return True
+
+
+def covered(session: Session, house: House, project: Project, ranking: StoredRanking | None, card: Card) -> Card:
+    """The card as it is, or with a frame of the video that its task is."""
+    if is_images(project):
+        return card
+    cover = cover_at(session, house, project, ranking, card.task_id)
+    return replace(card, content=None) if cover is None else replace(card, content=cover.content, frame=cover.number)
+
+
+def cover_at(
+    session: Session, house: House, project: Project, ranking: StoredRanking | None, task_id: int
+) -> Cover | None:
+    """The frame by which a task that is a whole video is shown."""
+    _, plan = read_plan(session, project.id)
+    item = session.get_one(Item, (project.id, task_id))
+    return cover_of(house, item, ranking, plan.videos.frames_per_second)
 
 
 def next_cards(
@@ -118,7 +142,7 @@ def next_cards(
                 control and tells_control,
             )
         )
-    return (cards if has_pictures(project) else [replace(card, content=None) for card in cards]), total
+    return cards, total
 
 
 def found_card(
@@ -128,7 +152,7 @@ def found_card(
     item = session.get_one(Item, (project.id, told.task_id))
     control = told.arm == "control"
     why = f"Rank {told.rank} of {told.total}: {told_sentence(told.scorers)}" if control else told.sentence
-    card = _card(
+    return _card(
         item,
         told.rank,
         (told.predicted, told.confidence),
@@ -139,7 +163,6 @@ def found_card(
         _overrides(session, project.id, [told.task_id]).get(told.task_id),
         control and tells_control,
     )
-    return card if has_pictures(project) else replace(card, content=None)
 
 
 def _overrides(session: Session, project_id: int, tasks: Sequence[int]) -> dict[int, Override]:

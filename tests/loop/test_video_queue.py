@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -12,7 +13,9 @@ from ml_backend.loop.house import House
 from ml_backend.loop.plan import ChosenScorer
 from ml_backend.loop.predicted import check_row, predicted_result, told
 from ml_backend.loop.stored_ranking import stored_ranking
+from ml_backend.loop.video_cover import cover_of
 from ml_backend.loop.video_pool import read_video_pool
+from ml_backend.store.tables import Item
 from ml_backend.studio.regions.timeline import ranges_of
 from ml_backend.studio.regions.tracks import tracks_of
 from tests.loop import whole_videos
@@ -139,6 +142,29 @@ def test_a_track_is_off_where_its_object_was_not_found(house: House, tmp_path: P
     (region,) = predicted_result(QUESTION, ranking.shows(ranking.order), 0)
     sequence = region["value"]["sequence"]
     assert [(one["frame"], one["enabled"]) for one in sequence] == [(1, True), (26, False), (51, True), (64, False)]
+
+
+def test_a_video_is_shown_by_its_most_doubtful_frame(house: House, tmp_path: Path, spots: Spots) -> None:
+    pool = filled(house, tmp_path)
+    _, ranking = ranked(house, pool)
+    assert ranking.shows is not None
+    arrays = ranking.shows(ranking.order)
+    most = int(ranking.reason(0).rpartition("; frame ")[2].partition(":")[0])
+    assert arrays["cover"][0] == most
+    kept = stored_ranking({"task_id": pool.task_id[ranking.order], **arrays})
+    with house.ledger.session() as session:
+        item = session.get_one(Item, (1, 3))
+        cover = cover_of(house, item, kept, 2.0)
+        assert cover is not None
+        assert cover.number == most
+        assert hashlib.sha256(cover.file.read_bytes()).hexdigest() == cover.content
+        first = cover_of(house, item, None, 2.0)
+        assert first is not None
+        assert first.number == 1
+        assert cover_of(house, item, kept, 3.0) is None, "no frames were taken at that rate"
+        item.fps = None
+        assert cover_of(house, item, kept, 2.0) is None
+        session.rollback()
 
 
 def test_a_timeline_with_a_label_for_doubt_points_at_the_frames(house: House, tmp_path: Path, spots: Spots) -> None:

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import io
+import json
+from hashlib import sha256
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -11,6 +14,8 @@ from fastapi.testclient import TestClient
 from PIL import Image
 
 from ml_backend.loop.house import House
+from ml_backend.loop.plan import Plan
+from ml_backend.loop.publish import ranking_key
 from ml_backend.loop.stored_ranking import StoredRanking
 from ml_backend.server.shapes import drawn, shapes_of
 from ml_backend.server.thumbnails import ThumbnailError, shrunk, thumbnail
@@ -205,15 +210,39 @@ def test_pictures_are_kept_by_browsers_and_need_a_login(
     assert client.get(f"/projects/{project}/queue/pictures/7").status_code == 404
 
 
-def test_a_whole_video_has_no_picture(client: TestClient, rooms: House, project: int, people: People) -> None:
+def test_a_whole_video_is_shown_by_a_frame(client: TestClient, rooms: House, project: int, people: People) -> None:
     tracks = (
         '<View><Labels name="kind" toName="video"><Label value="cat"/></Labels><Video name="video" value="$video"/>'
         '<VideoRectangle name="box" toName="video"/></View>'
     )
+    key = ranking_key(project, "nextlabel-1-abcd")
+    ranking = rooms.arrays.read(key) or {}
+    rooms.arrays.write(key, {**ranking, "cover": np.full(len(ranking["task_id"]), 26)})
     with rooms.ledger.session() as session:
         session.get_one(Project, project).label_config = tracks
+        item = session.get_one(Item, (project, 100))
+        item.fps, content = 25.0, item.content or ""
     people.log_in(client, "ada")
     for address in (f"/projects/{project}/queue", f"/projects/{project}/queue?task=110"):
         text = client.get(address, headers=HTML).text
         assert "<img" not in text
         assert "No picture of it here." in text
+    url = f"/projects/{project}/queue/pictures/100"
+    assert client.get(url).status_code == 404, "its frames were not taken yet"
+    folder = rooms.settings.model_dir.absolute() / "frames" / content[:16]
+    folder.mkdir(parents=True)
+    frames = [image(folder / f"{at}.jpg", (90 + at, 30)) for at in range(3)]
+    named: list[dict[str, Any]] = [
+        {"file": file.name, "time": at / 2, "content": sha256(file.read_bytes()).hexdigest()}
+        for at, file in enumerate(frames)
+    ]
+    body = {"format": 1, "content": content, "frames": named, "size": [90, 30], "seconds": 1.5, "notes": []}
+    (folder / f"sampled-{Plan().videos.frames_per_second:g}.json").write_text(json.dumps(body))
+    text = client.get(f"/projects/{project}/queue", headers=HTML).text
+    assert text.count("<img") == 1
+    assert f"pictures/100?side=640&amp;v={named[2]['content'][:16]}" in text
+    assert 'alt="Frame 26 of task 100' in text
+    seen = client.get(url)
+    assert (seen.status_code, seen.headers["content-type"]) == (200, "image/jpeg")
+    with Image.open(io.BytesIO(seen.content)) as small:
+        assert small.size == (92, 30)

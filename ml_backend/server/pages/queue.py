@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -15,7 +16,15 @@ from ml_backend.server.admin import Known, Open, RoomsOf, TaskId
 from ml_backend.server.forms import Filled, field
 from ml_backend.server.pages.frame import Admin, Tab, Visitor, back, fragment, page
 from ml_backend.server.pages.live import events_of
-from ml_backend.server.queue_cards import Card, found_card, next_cards, override_rows
+from ml_backend.server.queue_cards import (
+    Card,
+    cover_at,
+    covered,
+    found_card,
+    is_images,
+    next_cards,
+    override_rows,
+)
 from ml_backend.server.shapes import KINDS as SHAPES
 from ml_backend.server.steering import Rankings
 from ml_backend.server.thumbnails import ThumbnailError, thumbnail
@@ -38,6 +47,7 @@ ASKED = {
 def show(
     request: Request,
     visitor: Visitor,
+    rooms: RoomsOf,
     session: Open,
     project: Known,
     rankings: Rankings,
@@ -48,7 +58,8 @@ def show(
     live = publication(session, project.id, project.live_version)
     ranking = rankings.of(project.id, project.live_version)
     cards, total = next_cards(session, project, ranking, offset=offset, limit=PAGE, tells_control=visitor.may_write)
-    searched, missing = _search(session, project, rankings, visitor, task)
+    cards = [covered(session, rooms, project, ranking, card) for card in cards]
+    searched, missing = _search(session, rooms, project, rankings, visitor, task)
     rows, counted = override_rows(session, project.id, OVERRIDES)
     return page(
         request,
@@ -78,7 +89,7 @@ def _shown(cards: list[Card]) -> list[str]:
 
 
 def _search(
-    session: Open, project: Project, rankings: Any, visitor: Caller, asked: str
+    session: Open, rooms: House, project: Project, rankings: Any, visitor: Caller, asked: str
 ) -> tuple[Card | None, str | None]:
     """(the card, what is wrong with the search)."""
     asked = asked.strip()
@@ -91,7 +102,8 @@ def _search(
     except WhyError as error:
         return None, str(error)
     ranking = rankings.of(project.id, project.live_version)
-    return found_card(session, project, ranking, told, tells_control=visitor.may_write), None
+    card = found_card(session, project, ranking, told, tells_control=visitor.may_write)
+    return covered(session, rooms, project, ranking, card), None
 
 
 @router.post("/{task_id}")
@@ -112,7 +124,7 @@ def place(
     if not request.headers.get("hx-request"):
         return back(request, f"/projects/{project.id}/queue?task={task_id}", said, bad=bad)
     with rooms.ledger.session() as session:
-        card, _ = _search(session, project, rankings, admin, str(task_id))
+        card, _ = _search(session, rooms, project, rankings, admin, str(task_id))
     return fragment(request, "queue_changed.html", project=project, card=card, said=said, bad=bad, shapes=SHAPES)
 
 
@@ -122,32 +134,44 @@ def picture(
     rooms: RoomsOf,
     session: Open,
     project: Known,
+    rankings: Rankings,
     task_id: TaskId,
     side: Annotated[int, Query(ge=1, le=4096)] = 640,
     v: Annotated[str, Query(max_length=64)] = "",
 ) -> Response:
-    """The image of a task, small; under its own content's name (`v`) a browser may keep it."""
-    item = session.get(Item, (project.id, task_id))
-    if item is None or item.content is None:
-        raise HTTPException(404, f"Task {task_id} has no image here; was it just added?")
-    tag = f'"{item.content[:16]}-{side}"'
-    known = bool(v) and item.content.startswith(v)
+    """The image of a task, or a frame of its video, small; under its own content's name (`v`) a browser may keep it."""
+    content, files = _picture(rooms, session, project, rankings, task_id)
+    tag = f'"{content[:16]}-{side}"'
+    known = bool(v) and content.startswith(v)
     headers = {"ETag": tag, "Cache-Control": "private, max-age=31536000, immutable" if known else "private, no-cache"}
     headers["X-Content-Type-Options"] = "nosniff"
     if tag in request.headers.get("if-none-match", ""):
         return Response(status_code=304, headers=headers)
     try:
-        small = thumbnail(*_files(rooms, project, item.content), item.content, side)
+        small = thumbnail(files(), rooms.settings.model_dir.absolute() / "thumbnails", content, side)
     except ThumbnailError as error:
         raise HTTPException(404, str(error)) from None
     return Response(small, media_type="image/jpeg", headers=headers)
 
 
-def _files(rooms: House, project: Project, content: str) -> tuple[Path, Path]:
-    """The image in the media cache, and the folder of small copies."""
+def _picture(
+    rooms: House, session: Open, project: Project, rankings: Any, task_id: int
+) -> tuple[str, Callable[[], Path]]:
+    """SHA-256 of a task's picture, and what finds its file. HTTPException where there is none."""
+    item = session.get(Item, (project.id, task_id))
+    if item is not None and item.content is not None and is_images(project):
+        content = item.content
+        return content, lambda: _in_cache(rooms, project, content)
+    if item is not None and not is_images(project):
+        cover = cover_at(session, rooms, project, rankings.of(project.id, project.live_version), task_id)
+        if cover is not None:
+            return cover.content, lambda: cover.file
+    raise HTTPException(404, f"Task {task_id} has no image here; was it just added?")
+
+
+def _in_cache(rooms: House, project: Project, content: str) -> Path:
     studio = rooms.studio(project)
     try:
-        source = rooms.media(studio).path(content)
+        return rooms.media(studio).path(content)
     finally:
         studio.close()
-    return source, rooms.settings.model_dir.absolute() / "thumbnails"
