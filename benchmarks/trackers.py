@@ -21,10 +21,12 @@ import torch
 
 from benchmarks.tracker_videos import Array, Video, videos
 from benchmarks.tracking_data import folder
+from plugins.contract import FloatArray
 from plugins.registry import make
 from plugins.video.boxes import overlaps
-from plugins.video.clip import sorted_clip
+from plugins.video.clip import Clip, sorted_clip
 from plugins.video.detections import Detections, Frames
+from plugins.video.frame_source import ImageFiles
 from plugins.video.siamfc_training import train
 from simulation.siamfc_command import SMALL, SMALL_RATE, road_scene_objects
 
@@ -46,12 +48,13 @@ def run() -> dict[str, Any]:
     with tempfile.TemporaryDirectory(prefix="nextlabel-trackers-") as place:
         siamfc, about = _siamfc(Path(place))
         chosen: list[Chosen] = [("still", "still", {}), ("linear", "linear", {}), ("flow, DIS", "flow", {})]
+        chosen.append(("flow, DIS, preset 2", "flow", {"preset": 2}))
         chosen.append(("siamfc", "siamfc", {"weights": siamfc}))
         more, lacking = _with_files()
         rows = []
         for video in found:
             rows += [_row(video, one, Path(place)) for one in chosen + more]
-            rows.append(_missed(video))
+            rows += [_two_flows(video, Path(place)), _missed(video)]
     return {
         "rows": rows,
         "left_out": lacking,
@@ -114,6 +117,33 @@ def _row(video: Video, chosen: Chosen, place: Path) -> dict[str, Any]:
         row["ms per frame"] = 1e3 * (took - again) / video.frames
         took = again
     return {**row, "ms per box": 1e3 * took / len(rows)}
+
+
+class _BothWays:
+    """Flow in which the way back is a flow of its own, that of the video played backwards, and not the inverse."""
+
+    def __init__(self, video: Video, place: Path) -> None:
+        self._video, last = video, video.frames - 1
+        self._there, self._back = make("tracker", "flow"), make("tracker", "flow")
+        self._there.watch({video.name: video.reader}, place / "there")
+        self._back.watch(
+            {video.name: ImageFiles({last - at: file for at, file in video.files.items()})}, place / "back"
+        )
+
+    def track(self, clip: Clip) -> FloatArray:
+        moved: FloatArray = self._there.track(clip)
+        frames = Frames(np.arange(self._video.frames), video=np.full(self._video.frames, self._video.name))
+        backwards = self._video.frames - 1 - clip.number[clip.frame]
+        mirrored = sorted_clip(Detections(frames, backwards, clip.box, clip.score, clip.label), K)
+        moved[mirrored.box_rows, :K] = self._back.track(mirrored)[:, K:][:, ::-1]
+        return moved
+
+
+def _two_flows(video: Video, place: Path) -> dict[str, Any]:
+    """What inverting the flow for the way back costs in overlap."""
+    rows = np.arange(len(video.frame))
+    quality, _ = _quality(video, rows, _BothWays(video, place / f"two {video.name}"))
+    return {"video": video.name, "tracker": "flow, DIS, one for each way", "boxes": len(rows), **quality}
 
 
 def _missed(video: Video) -> dict[str, Any]:

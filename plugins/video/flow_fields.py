@@ -15,7 +15,7 @@ from plugins.video.frame_source import Image
 
 HEIGHT = 300  # px to which higher frames are shrunk before their flow is computed
 GRID = 4  # of these px between two kept vectors: 30 KB a frame at 300 x 400 instead of 1 MB
-INVERSIONS = 4  # steps to the motion back; two are enough on the videos of `python -m benchmarks trackers`
+INVERSIONS = 4  # steps to the motion back, each of which leaves as much of the error as the motion changes over a px
 
 
 @dataclass(frozen=True)

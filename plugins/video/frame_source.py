@@ -89,7 +89,7 @@ def _reduced(content: bytes, least: int) -> int:
     try:
         with Pictured.open(io.BytesIO(content)) as header:
             side = min(header.size) if header.format == "JPEG" else 0
-    except OSError:  # OpenCV says what is wrong with the file
+    except (OSError, Pictured.DecompressionBombError):  # OpenCV says what is wrong with the file
         side = 0
     flags = {8: cv2.IMREAD_REDUCED_COLOR_8, 4: cv2.IMREAD_REDUCED_COLOR_4, 2: cv2.IMREAD_REDUCED_COLOR_2}
     return next((flag for times, flag in flags.items() if side // times >= least), cv2.IMREAD_COLOR)

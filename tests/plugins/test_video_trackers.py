@@ -146,7 +146,7 @@ def test_flow_is_kept_for_all_cycles_and_extended(tmp_path: Path) -> None:
     assert np.array_equal(track(8, images)[0], fresh.track(sorted_clip(detections(8), 3)), equal_nan=True)
 
 
-def test_files_may_be_read_smaller_and_flow_hardly_changes(tmp_path: Path) -> None:
+def test_files_may_be_read_smaller_and_flow_hardly_changes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     large = {n: cv2.resize(image, None, fx=8, fy=8) for n, image in frames_of(3).items()}  # 768 x 1024 px
     for n, image in large.items():
         cv2.imwrite(str(tmp_path / f"{n}.jpg"), image, [cv2.IMWRITE_JPEG_QUALITY, 100])
@@ -158,6 +158,9 @@ def test_files_may_be_read_smaller_and_flow_hardly_changes(tmp_path: Path) -> No
         wanted = cv2.resize(large[10], read.shape[1::-1], interpolation=cv2.INTER_AREA)
         assert np.abs(read.astype(float) - wanted).mean() < 2
     assert ImageFiles({10: tmp_path / "10.png"}).read(10, 96).shape == (768, 1024, 3)
+    with monkeypatch.context() as patch:
+        patch.setattr("PIL.Image.MAX_IMAGE_PIXELS", 10)
+        assert reader.read(10, 96).shape == (768, 1024, 3), "whole, where its header is not believed"
     (tmp_path / "10.jpg").write_bytes(b"no picture")
     with pytest.raises(ValueError, match=r"Frame 10 .* is no image that OpenCV reads"):
         reader.read(10, 96)

@@ -59,18 +59,22 @@ def test_every_tracker_is_measured(data: Path, monkeypatch: pytest.MonkeyPatch) 
     assert found["left_out"] == ["flow, RAFT", "nanotrack"]
     assert found["objects"] == {"CamVid": 2, "DAVIS roundabout": 1, "Crossing": 1}
     rows = {(row["video"], row["tracker"]): row for row in found["rows"]}
-    assert len(rows) == 3 * 5
+    assert len(rows) == 3 * 7
     still = rows["Crossing", "still"]
     assert still["IoU 1"] == pytest.approx(17 / 23)
     assert still["IoU 3"] == pytest.approx(11 / 29)
     assert (still["over .5 2"], still["over .5 3"]) == (1.0, 0.0)
     assert rows["Crossing", "linear"]["IoU 3"] == pytest.approx(1)
     assert rows["DAVIS roundabout", "flow, DIS"]["IoU 2"] > still["IoU 2"]
+    one, two = rows["DAVIS roundabout", "flow, DIS"], rows["DAVIS roundabout", "flow, DIS, one for each way"]
+    assert [two[f"IoU {place}"] for place in (1, 2, 3)] == pytest.approx(
+        [one[f"IoU {place}"] for place in (1, 2, 3)], abs=0.1
+    )
     assert rows["Crossing", "siamfc"]["boxes"] == 2
     assert rows["CamVid", "linear, a third of the boxes missed"]["IoU 3"] < 1
     assert rows["Crossing", "flow, DIS"]["ms per frame"] > 0
     text = trackers_page.figures(found)
-    assert len(text) == 2 + 15 + 2
+    assert len(text) == 2 + 21 + 2
     assert text[-1].startswith("SiamFC learned 1 steps of 8 pairs from 1 road scenes of 6 frames, seed 0, with 2, 4")
 
 
