@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import signal
 import subprocess
@@ -15,10 +16,12 @@ import httpx
 import numpy as np
 import psutil
 import pytest
+from fastapi import FastAPI, Request
 
 from ml_backend.loop.house import House
 from ml_backend.server import accounts
 from ml_backend.server.access import COOKIE
+from ml_backend.server.pages import live
 from ml_backend.settings import Settings
 from ml_backend.store.tables import Event
 from stack.ports import free_port
@@ -143,6 +146,20 @@ def test_live_pages_hear_of_changes_and_do_not_hold_up_the_end(start: Start, roo
     assert heard[0].startswith("text/event-stream")
     assert child.wait(15) == 0
     client.close()
+
+
+def test_a_stream_hears_of_what_changes_once_it_is_open(rooms: House, project: int) -> None:
+    """A page asks again when its stream opens: what comes after that must not count as seen before it."""
+
+    async def first() -> list[str]:
+        app = FastAPI()
+        app.state.pulse = live.Pulse(rooms)
+        answer = await live.all_events(Request({"type": "http", "app": app}))
+        add_ranking(rooms, project, [20001, 20003], version="nextlabel-2-abcd", cycle=2)
+        said = aiter(answer.body_iterator)
+        return [str(await anext(said)) for _ in range(2)]
+
+    assert asyncio.run(first())[1].startswith("event: changed")
 
 
 def test_the_first_start_prints_a_link(start: Start, tmp_path: Path) -> None:

@@ -63,9 +63,9 @@ class Pulse:
                 rows.append(session.scalar(select(func.max(Change.id)).where(Change.project_id == number)))
         return tuple(map(str, rows))
 
-    async def events(self, project_id: int | None) -> AsyncIterator[str]:
-        """One message at each change. Ends with the server, or after an hour."""
-        last, quiet, ends = await self.stamp(project_id), 0, time.monotonic() + LONGEST
+    async def events(self, project_id: int | None, last: Stamp) -> AsyncIterator[str]:
+        """One message at each change since the stamp `last`. Ends with the server, or after an hour."""
+        quiet, ends = 0, time.monotonic() + LONGEST
         yield "retry: 3000\n\n"
         while time.monotonic() < ends and not await self._pause():
             try:
@@ -94,16 +94,18 @@ def events_of(project_id: int | None) -> str:
     return f"/projects/{project_id}/events" if project_id is not None else "/events"
 
 
-def _stream(request: Request, project_id: int | None) -> StreamingResponse:
+async def _stream(request: Request, project_id: int | None) -> StreamingResponse:
+    """The stamp is read before the answer begins: a page asks once when its stream opens, and hears what comes after."""
     pulse: Pulse = request.app.state.pulse
-    return StreamingResponse(pulse.events(project_id), media_type="text/event-stream", headers=HEADERS)
+    events = pulse.events(project_id, await pulse.stamp(project_id))
+    return StreamingResponse(events, media_type="text/event-stream", headers=HEADERS)
 
 
 @router.get("/events")
 async def all_events(request: Request) -> StreamingResponse:
-    return _stream(request, None)
+    return await _stream(request, None)
 
 
 @router.get("/projects/{project_id}/events")
 async def events(request: Request, project: Known) -> StreamingResponse:
-    return _stream(request, project.id)
+    return await _stream(request, project.id)

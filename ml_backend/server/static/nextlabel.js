@@ -31,12 +31,13 @@ document.addEventListener("htmx:responseError", (event) => {
 document.addEventListener("htmx:sendError", () => say("The server does not answer.", true));
 
 // Live: at each message the page is fetched anew, and elements with data-live that differ are replaced.
-let stream = null, fetching = false, again = false;
+let stream = null, fetching = false, again = false, retry = 0;
 async function refresh() {
   if (fetching) { again = true; return; }
   fetching = true;
   try {
     const answer = await fetch(location.href, { headers: { Accept: "text/html" } });
+    if (answer.status >= 500) { clearTimeout(retry); retry = setTimeout(refresh, 3000); }  // the ledger is busy or away
     if (answer.redirected || !answer.ok) return;
     const fresh = new DOMParser().parseFromString(await answer.text(), "text/html");
     for (const old of document.querySelectorAll("[data-live][id]")) replace(old, fresh.getElementById(old.id));
