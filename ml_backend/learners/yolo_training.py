@@ -21,6 +21,11 @@ from ml_backend.learners.ultralytics_quiet import seeded, ultralytics
 LOSSES = {"box_loss": "box_loss", "cls_loss": "class_loss", "dfl_loss": "edge_loss"}  # ultralytics' names: ours
 
 
+def multiplies_bfloat16() -> bool:
+    """Whether this machine's CPU has instructions for it; without them it is slower than single precision."""
+    return any(has for name, has in torch.cpu.get_capabilities().items() if name.endswith("bf16"))
+
+
 @dataclass(frozen=True)
 class Course:
     """How a network is trained. rate: at the start, of AdamW; frozen: first layers that keep their weights."""
@@ -43,6 +48,11 @@ class Trainer(ultralytics().trainer):  # type: ignore[misc]  # ultralytics is un
         self._dataset, self._classes = dataset, classes
         super().__init__(overrides=settings)
         self.model = network
+
+    def _setup_train(self) -> None:
+        """On a CPU that multiplies bfloat16 itself too: its own setting asks for a GPU."""
+        super()._setup_train()
+        self.amp = self.amp or multiplies_bfloat16()
 
     def get_dataset(self) -> dict[str, Any]:
         """As it would read data.yaml, without fetching a font for the names. What is held out stays out of it."""
