@@ -14,16 +14,11 @@ from torch import nn
 
 from ml_backend.learners.box_dataset import Dataset
 from ml_backend.learners.detector import EpochObserver
-from ml_backend.learners.pictures import device
+from ml_backend.learners.pictures import device, multiplies_bfloat16
 from ml_backend.learners.pixels import cores
 from ml_backend.learners.ultralytics_quiet import seeded, ultralytics
 
 LOSSES = {"box_loss": "box_loss", "cls_loss": "class_loss", "dfl_loss": "edge_loss"}  # ultralytics' names: ours
-
-
-def multiplies_bfloat16() -> bool:
-    """Whether this machine's CPU has instructions for it; without them it is slower than single precision."""
-    return any(has for name, has in torch.cpu.get_capabilities().items() if name.endswith("bf16"))
 
 
 @dataclass(frozen=True)
@@ -41,6 +36,8 @@ class Course:
 
 class Trainer(ultralytics().trainer):  # type: ignore[misc]  # ultralytics is untyped
     """Ultralytics' loop, augmentation, losses and averaged weights; validation, checkpoints and curves are ours."""
+
+    amp: bool
 
     def __init__(
         self, network: nn.Module, dataset: Dataset, classes: tuple[str, ...], settings: dict[str, Any]

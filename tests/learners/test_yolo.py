@@ -121,7 +121,8 @@ def test_it_trains_in_bfloat16_where_the_cpu_multiplies_it(
     from ml_backend.learners import yolo_training
 
     monkeypatch.setattr(yolo_training, "multiplies_bfloat16", lambda: native)
-    trained, looked = set(), set()
+    trained: set[torch.dtype] = set()
+    looked: set[torch.dtype] = set()
 
     def seen(layer: torch.nn.Module, _given: Any, out: Any) -> None:
         if isinstance(layer, torch.nn.Conv2d):

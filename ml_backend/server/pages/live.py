@@ -95,7 +95,7 @@ def events_of(project_id: int | None) -> str:
 
 
 async def _stream(request: Request, project_id: int | None) -> StreamingResponse:
-    """The stamp is read before the answer begins: a page asks once when its stream opens, and hears what comes after."""
+    """Looks before the answer begins: a page asks again when its stream opens, and hears what comes after."""
     pulse: Pulse = request.app.state.pulse
     events = pulse.events(project_id, await pulse.stamp(project_id))
     return StreamingResponse(events, media_type="text/event-stream", headers=HEADERS)
