@@ -26,8 +26,8 @@ import torch
 from ml_backend.learners.average_precision import precision
 from ml_backend.learners.contract import Images
 from ml_backend.learners.detector import DetectorFit, Found, LabeledBoxes
-from ml_backend.learners.pictures import multiplies_bfloat16
 from ml_backend.learners.yolo import BATCH, YOLO, YOLOConfig
+from plugins.processors import multiplies_bfloat16
 from simulation.road_scenes.scene import Scene
 from simulation.road_scenes.table import SUBSETS, Kind, drives
 

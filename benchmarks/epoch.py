@@ -19,8 +19,9 @@ from torchvision import transforms
 from ml_backend.learners import architectures, backbone
 from ml_backend.learners import network as net
 from ml_backend.learners.contract import Images
-from ml_backend.learners.pictures import Augmentation, Pictures, device
+from ml_backend.learners.pictures import Augmentation, Pictures
 from ml_backend.learners.training import Schedule, train
+from plugins.processors import device
 
 TITLE = "ResNet-18 on 50 000 images of 32 px: seconds per epoch at batch 256, beside a textbook PyTorch loop"
 CLASSES, SIDE, CROP = 10, 32, 4

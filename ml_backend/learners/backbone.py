@@ -45,21 +45,22 @@ def network(fingerprint: str, file: Callable[[], bytes]) -> Callable[[Bytes], ND
     import torch
     from torchvision.models import resnet18
 
+    from plugins.processors import device
+
     cell = _model(fingerprint)
     if not cell:
         model = resnet18(weights=None)
         model.fc = torch.nn.Identity()
         model.load_state_dict(load(file()))
         cell.append(model.eval())
-    model, device = cell[0], torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    model.to(device)
-    mean, std = torch.tensor(MEAN, device=device), torch.tensor(STD, device=device)
+    model, place = cell[0].to(device()), device()
+    mean, std = torch.tensor(MEAN, device=place), torch.tensor(STD, device=place)
 
     def encode(images: Bytes) -> NDArray[np.float32]:
         parts = []
         with torch.inference_mode():
             for start in range(0, len(images), BATCH):
-                batch = torch.from_numpy(images[start : start + BATCH]).to(device).float() / 255
+                batch = torch.from_numpy(images[start : start + BATCH]).to(place).float() / 255
                 parts.append(model(((batch - mean) / std).permute(0, 3, 1, 2)).float().cpu().numpy())
         return np.concatenate(parts)
 

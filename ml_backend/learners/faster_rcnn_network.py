@@ -20,11 +20,11 @@ from torchvision.ops import FrozenBatchNorm2d, nms
 from ml_backend.learners.contract import Images
 from ml_backend.learners.detector import Found
 from ml_backend.learners.gathering import Gathering
-from ml_backend.learners.pictures import device
 from ml_backend.learners.shown import in_batches, one_size, picture, sizes
 from ml_backend.learners.state_arrays import fill
 from ml_backend.learners.weights import WeightsError
 from plugins.contract import IntArray
+from plugins.processors import device
 
 Arrays = dict[str, NDArray[Any]]
 Backbone = Literal["resnet50", "mobilenet_v3"]

@@ -15,9 +15,9 @@ from ml_backend.learners.contract import Images
 from ml_backend.learners.detector import EpochObserver, LabeledBoxes
 from ml_backend.learners.faster_rcnn_network import as_tensor
 from ml_backend.learners.network import autocast
-from ml_backend.learners.pictures import device
 from ml_backend.learners.shown import ahead, picture
 from ml_backend.learners.training import batches
+from plugins.processors import device
 
 LOSSES = {
     "loss_classifier": "class_loss",

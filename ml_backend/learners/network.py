@@ -13,8 +13,9 @@ from torch import nn
 from torch.nn import functional
 
 from ml_backend.learners import dropout
-from ml_backend.learners.pictures import Pictures, device
+from ml_backend.learners.pictures import Pictures
 from plugins.contract import IntArray
+from plugins.processors import device
 
 Arrays = dict[str, NDArray[Any]]
 Floats = NDArray[np.float32]

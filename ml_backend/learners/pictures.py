@@ -10,18 +10,10 @@ from torch.nn import functional
 
 from ml_backend.learners.contract import Images
 from ml_backend.learners.pixels import Mode, read_all
+from plugins.processors import device
 
 KEPT = 1 << 30  # bytes of decoded images kept on the device, of larger sets each batch is decoded when it is needed
 CHANNELS: dict[Mode, int] = {"L": 1, "RGB": 3}
-
-
-def device() -> torch.device:
-    return torch.device("cuda" if torch.cuda.is_available() else "cpu")
-
-
-def multiplies_bfloat16() -> bool:
-    """Whether this machine's CPU has instructions for it; without them it is slower than single precision."""
-    return any(has for name, has in torch.cpu.get_capabilities().items() if name.endswith("bf16"))
 
 
 class Pictures:

@@ -10,8 +10,9 @@ import torch
 from torch.nn import functional
 
 from ml_backend.learners.network import Network, autocast, on_device
-from ml_backend.learners.pictures import Augmentation, Pictures, augmented, device
+from ml_backend.learners.pictures import Augmentation, Pictures, augmented
 from plugins.contract import IntArray
+from plugins.processors import device
 
 
 @dataclass(frozen=True)

@@ -17,12 +17,12 @@ from torchvision.ops import nms
 from ml_backend.learners.contract import Images
 from ml_backend.learners.detector import Found
 from ml_backend.learners.gathering import Gathering
-from ml_backend.learners.pictures import device
 from ml_backend.learners.shown import empty, in_batches, one_size, picture, sizes
 from ml_backend.learners.state_arrays import fill
 from ml_backend.learners.ultralytics_quiet import ultralytics
 from ml_backend.learners.weights import WeightsError
 from plugins.contract import IntArray
+from plugins.processors import device
 
 Arrays = dict[str, NDArray[Any]]
 STRIDE = 32  # px: the coarsest cells of YOLO's head; sides are multiples of it

@@ -14,9 +14,9 @@ from torch import nn
 
 from ml_backend.learners.box_dataset import Dataset
 from ml_backend.learners.detector import EpochObserver
-from ml_backend.learners.pictures import device, multiplies_bfloat16
 from ml_backend.learners.pixels import cores
 from ml_backend.learners.ultralytics_quiet import seeded, ultralytics
+from plugins.processors import device, multiplies_bfloat16
 
 LOSSES = {"box_loss": "box_loss", "cls_loss": "class_loss", "dfl_loss": "edge_loss"}  # ultralytics' names: ours
 

@@ -14,6 +14,7 @@ from torch.nn import functional
 
 from plugins.contract import FloatArray, IntArray
 from plugins.evidence import Array
+from plugins.processors import device
 
 if TYPE_CHECKING:
     from plugins.uncertainty.vaal import VAALConfig
@@ -145,10 +146,6 @@ def _play(
             discernment(*judge(mean).split(config.batch)).backward()  # type: ignore[no-untyped-call]  # as above
             judging.step()
     return autoencoder, judge
-
-
-def device() -> torch.device:
-    return torch.device("cuda" if torch.cuda.is_available() else "cpu")
 
 
 @contextlib.contextmanager

@@ -14,6 +14,7 @@ from torch.nn import functional
 from torchvision.models import optical_flow
 
 from plugins.contract import FloatArray
+from plugins.processors import device
 from plugins.video.flow_fields import GRID, HEIGHT, shrunk
 from plugins.video.frame_source import Image
 
@@ -37,7 +38,7 @@ class RAFT:
             raise ValueError(
                 f"The weights {weights or 'of torchvision'} do not fit raft_{size}; give a state_dict of that model."
             ) from error
-        self._device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+        self._device = device()
         self._model.eval().to(self._device)
         self.height, self._updates = height, updates
         self.key = f"raft_{size} forward {name} height={height} updates={updates} grid={GRID}"

@@ -78,7 +78,8 @@ class SiamFC(BoxTracker[SiamFCConfig]):
         if self._loaded is None:
             if self.config.weights is None:
                 raise ValueError("Tracker 'siamfc' has no `weights`; give the file of a checkpoint, or use 'linear'.")
-            from plugins.video.siamfc_network import device, load
+            from plugins.processors import device
+            from plugins.video.siamfc_network import load
 
             network, name = load(self.config.weights)
             self._loaded = network.to(device()), name

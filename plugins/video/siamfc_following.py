@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from plugins.contract import FloatArray, IntArray
+from plugins.processors import multiplies_bfloat16
 from plugins.video.box_tracker import Read, chains
 from plugins.video.clip import Clip
 from plugins.video.siamfc_network import EXEMPLAR, SEARCH, STRIDE, Network
@@ -65,8 +66,14 @@ class Following:
         for one, at, side in zip(box, self._clip.frame[self._rows].tolist(), sides.tolist(), strict=True):
             image = self._read(at)
             pictures.append(cropped(image, (one[:2] + one[2:]) / 2, side, EXEMPLAR, mean_colour(image)))
-        found: Tensor = self._network.backbone(pixels(np.stack(pictures)).to(self._device))
-        return found
+        return self._features(np.stack(pictures))
+
+    def _features(self, pictures: NDArray[np.uint8]) -> Tensor:
+        """Of (n, H, W, 3), in bfloat16 where the CPU multiplies it; they are compared in single precision."""
+        images = pixels(pictures).to(self._device, memory_format=torch.channels_last)
+        with torch.autocast("cpu", dtype=torch.bfloat16, enabled=multiplies_bfloat16()):
+            found: Tensor = self._network.backbone(images)
+        return found.float()
 
     def _step(self, kernels: Tensor, ways: list[Way], places: list[int]) -> None:
         """Moves every way's box to the frame at its place."""
@@ -79,7 +86,9 @@ class Following:
             for j, factor in enumerate(self._factors.tolist()):
                 pictures[i, j] = cropped(image, centre, sides[i] * factor, SEARCH, colour)
         rows = torch.tensor([way.row for way in ways], device=self._device)
-        responses = self._network(kernels[rows], pixels(pictures).to(self._device)).cpu().numpy()
+        features = self._features(pictures.reshape(-1, SEARCH, SEARCH, 3))
+        features = features.reshape(*pictures.shape[:2], *features.shape[1:])
+        responses = self._network.response(kernels[rows], features).cpu().numpy()
         rate = self._config.scale_rate
         for way, response, side in zip(ways, responses, sides.tolist(), strict=True):
             best, shift = peak(response, self._config.scale_penalty, self._config.window)

@@ -71,8 +71,11 @@ class Network(nn.Module):
 
     def forward(self, kernels: Tensor, searched: Tensor) -> Tensor:
         """(n, m, 17, 17) response of kernels (n, C, 6, 6), as `backbone` gives them, in (n, m, 3, 255, 255)."""
-        features = self.backbone(searched.flatten(0, 1))
-        response = self.scale * cross_correlation(kernels, features.unflatten(0, searched.shape[:2]))
+        return self.response(kernels, self.backbone(searched.flatten(0, 1)).unflatten(0, searched.shape[:2]))
+
+    def response(self, kernels: Tensor, features: Tensor) -> Tensor:
+        """(n, m, 17, 17) of kernels (n, C, 6, 6) in features (n, m, C, 22, 22), both as `backbone` gives them."""
+        response = self.scale * cross_correlation(kernels, features)
         return response if self.corr_bias is None else response + self.corr_bias
 
 
@@ -116,7 +119,3 @@ def _built(state: dict[str, Tensor]) -> Network:
         state["corr_bias"] = biases[0].reshape(1)
     network.load_state_dict(state)
     return network
-
-
-def device() -> torch.device:
-    return torch.device("cuda" if torch.cuda.is_available() else "cpu")

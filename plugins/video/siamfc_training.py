@@ -22,13 +22,14 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from plugins.contract import FloatArray, IntArray
+from plugins.processors import device
 from plugins.video.clip import sorted_clip
 from plugins.video.detections import Detections
 from plugins.video.frame_source import FrameReader, FrameSource, Image
 from plugins.video.linking import link
 from plugins.video.motion import linear
 from plugins.video.siamfc_following import pixels
-from plugins.video.siamfc_network import EXEMPLAR, PUBLISHED, SEARCH, SIDE, STRIDE, Network, device
+from plugins.video.siamfc_network import EXEMPLAR, PUBLISHED, SEARCH, SIDE, STRIDE, Network
 from plugins.video.siamfc_search import context_side, cropped, labels, mean_colour
 
 RADIUS = 16 / STRIDE  # places of the response around the object that count as the object

@@ -18,6 +18,7 @@ from ml_backend.learners.network import Network
 from ml_backend.learners.pictures import Augmentation, Pictures, augmented
 from ml_backend.learners.pixels import Bytes
 from ml_backend.learners.training import Schedule, batches, train
+from plugins.processors import device
 
 
 @pytest.fixture(autouse=True)
@@ -48,14 +49,14 @@ every = pytest.mark.parametrize("kind", ["small", "resnet18"])
 def test_augmentation_is_the_literal_loop(crop: int, flip: bool) -> None:
     images = some_images(40, 6, 3)
     moves = Augmentation(crop, flip).draw(40, np.random.default_rng(1))
-    result = augmented(torch.from_numpy(images).to(on_device.device()), moves, crop).cpu().numpy()
+    result = augmented(torch.from_numpy(images).to(device()), moves, crop).cpu().numpy()
     assert moves.mirrored.any().item() == flip
     for i, before in enumerate(images):
         down, right = (int(move) for move in moves.offsets[i])
         padded = np.pad(before, ((crop, crop), (crop, crop), (0, 0)))
         cut = padded[down : down + 6, right : right + 6]
         assert np.array_equal(result[i], cut[:, ::-1] if moves.mirrored[i] else cut)
-    part = augmented(torch.from_numpy(images[3:5]).to(on_device.device()), moves[3:5], crop)
+    part = augmented(torch.from_numpy(images[3:5]).to(device()), moves[3:5], crop)
     assert np.array_equal(part.cpu().numpy(), result[3:5])
 
 
@@ -160,7 +161,7 @@ def test_masks_agree_with_the_dropout_of_training() -> None:
     network, pictures = networks()["small"]
     columns = net.expected(network, pictures, dropout.masks(3000, network.widths, 0.5, seed=0))
     network.train()
-    total = torch.zeros(12, 3, device=on_device.device())
+    total = torch.zeros(12, 3, device=device())
     with torch.no_grad():
         vectors = network.trunk(pictures[0:12])
         for _ in range(3000):
