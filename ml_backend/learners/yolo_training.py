@@ -34,6 +34,23 @@ class Course:
     mosaic: bool
 
 
+class SinglePrecision:
+    """A loss of what the network says, in single precision whatever the network computes in: bfloat16 knows the place
+    of an edge to a sixteenth of a cell, and small boxes have few cells."""
+
+    def __init__(self, criterion: Callable[..., Any]) -> None:
+        self._criterion = criterion
+
+    def __call__(self, said: dict[str, Any], batch: dict[str, Any]) -> Any:
+        """said: (n, ., cells) of boxes and scores, and the features of each level as a list."""
+        exact = {
+            name: [one.float() for one in value] if isinstance(value, list | tuple) else value.float()
+            for name, value in said.items()
+        }
+        with torch.autocast(device().type, enabled=False):
+            return self._criterion(exact, batch)
+
+
 class Trainer(ultralytics().trainer):  # type: ignore[misc]  # ultralytics is untyped
     """Ultralytics' loop, augmentation, losses and averaged weights; validation, checkpoints and curves are ours."""
 
@@ -47,9 +64,11 @@ class Trainer(ultralytics().trainer):  # type: ignore[misc]  # ultralytics is un
         self.model = network
 
     def _setup_train(self) -> None:
-        """On a CPU that multiplies bfloat16 itself too: its own setting asks for a GPU."""
+        """bfloat16 on a CPU that multiplies it, too: ultralytics' own setting asks for a GPU."""
         super()._setup_train()
         self.amp = self.amp or multiplies_bfloat16()
+        network: Any = self.model
+        network.criterion = SinglePrecision(network.init_criterion())
 
     def get_dataset(self) -> dict[str, Any]:
         """As it would read data.yaml, without fetching a font for the names. What is held out stays out of it."""
