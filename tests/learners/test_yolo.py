@@ -138,6 +138,18 @@ def test_it_trains_in_bfloat16_where_the_cpu_multiplies_it(
     assert np.isfinite(heard[0]["loss"])
 
 
+def test_losses_are_taken_in_single_precision() -> None:
+    from ml_backend.learners.yolo_training import SinglePrecision
+
+    def loss(said: dict[str, Any], batch: str) -> Any:
+        levels = [*said.pop("feats"), *said.values()]
+        return {level.dtype for level in levels}, (levels[0] @ levels[0]).dtype, batch
+
+    said = {"boxes": torch.ones(2, 2, dtype=torch.bfloat16), "feats": [torch.ones(2, 2, dtype=torch.bfloat16)]}
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        assert SinglePrecision(loss)(said, "batch") == ({torch.float32}, torch.float32, "batch")
+
+
 def test_another_size_is_no_start(small: DetectorFit) -> None:
     assert make(size="s").unusable(small.model) == "it is a YOLO11n, and a YOLO11s is set"
 
