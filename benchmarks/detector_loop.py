@@ -17,7 +17,6 @@ from importlib import import_module
 from pathlib import Path
 from statistics import median
 from typing import Any
-from unittest import mock
 
 import cv2
 import numpy as np
@@ -25,9 +24,8 @@ import torch
 
 from ml_backend.learners.average_precision import precision
 from ml_backend.learners.contract import Images
-from ml_backend.learners.detector import DetectorFit, Found, LabeledBoxes
+from ml_backend.learners.detector import Found, LabeledBoxes
 from ml_backend.learners.yolo import BATCH, YOLO, YOLOConfig
-from plugins.processors import multiplies_bfloat16
 from simulation.road_scenes.scene import Scene
 from simulation.road_scenes.table import SUBSETS, Kind, drives
 
@@ -39,18 +37,38 @@ EACH = 25  # frames of each drive
 ROUNDS = 5
 WANTED = 0.10  # overhead beside ultralytics' own predict, at most
 CLASSES = tuple(kind.value for kind in Kind)
-CONFIG = YOLOConfig(weights="scratch", epochs=EPOCHS)
 
 
 def run() -> dict[str, Any]:
     """rows: what was done, on how many frames, seconds. overhead: of our detect, as a share of their predict."""
     with tempfile.TemporaryDirectory(prefix="nextlabel-detector-") as folder:
         images, boxes = scenes(Path(folder) / "frames", FRAMES)
-        fit, rows = cycle(images, boxes, Path(folder) / "kept")
-        if not torch.cuda.is_available() and multiplies_bfloat16():
-            with mock.patch("ml_backend.learners.yolo_training.multiplies_bfloat16", return_value=False):
-                rows += cycle(images, boxes, Path(folder) / "single", ", single precision")[1]
-        sides = beside(fit.model, images.take(np.arange(FRAMES // 2, FRAMES)), YOLO(CONFIG))
+        labeled, pool = np.arange(0, FRAMES // 2), np.arange(FRAMES // 2, FRAMES)
+        yolo = YOLO(YOLOConfig(weights="scratch", epochs=EPOCHS))
+        moments: dict[str, float] = {}
+
+        def progress(what: str, done: int, total: int) -> None:  # noqa: ARG001  # the moment alone is asked for
+            moments[what] = time.perf_counter() - began
+
+        began, cpu = time.perf_counter(), time.process_time()
+        fit = yolo.fit(
+            images.take(labeled),
+            boxes.of(labeled),
+            None,
+            images.take(pool),
+            CLASSES,
+            folder=Path(folder) / "kept",
+            seed=0,
+            progress=progress,
+        )
+        whole, spent = time.perf_counter() - began, time.process_time() - cpu
+        on_pool = precision(fit.pool, boxes.of(pool), len(pool), CLASSES)
+        rows = [
+            {"what": f"training, {EPOCHS} epochs", "frames": len(labeled), "seconds": round(moments["training"], 1)},
+            {"what": "training and looking at all", "frames": FRAMES, "seconds": round(whole, 1)}
+            | {"cpu_seconds": round(spent, 1)},
+        ]
+        sides = beside(fit.model, images.take(pool), yolo)
     return {
         "rows": [*rows, *sides["rows"]],
         "overhead": sides["overhead"],
@@ -58,43 +76,13 @@ def run() -> dict[str, Any]:
         "wanted": WANTED,
         "reached": sides["overhead"] < WANTED,
         "boxes_alike": sides["alike"],
+        "held_out_map50": None if fit.precision is None else round(fit.precision.map50, 3),
+        "pool_map50": None if on_pool is None else round(on_pool.map50, 3),
         "side": int(fit.model["side"][0]),
         "device": torch.cuda.get_device_name() if torch.cuda.is_available() else "cpu",
-        "bfloat16": torch.cuda.is_available() or multiplies_bfloat16(),
         "threads": torch.get_num_threads(),
         "load": round(os.getloadavg()[0], 2),
     }
-
-
-def cycle(images: Images, boxes: LabeledBoxes, folder: Path, how: str = "") -> tuple[DetectorFit, list[dict[str, Any]]]:
-    """A training on the first half of the frames and the look at all; rows with the time and with mAP on the rest."""
-    labeled, pool = np.arange(0, FRAMES // 2), np.arange(FRAMES // 2, FRAMES)
-    moments: dict[str, float] = {}
-
-    def progress(what: str, done: int, total: int) -> None:  # noqa: ARG001  # the moment alone is asked for
-        moments[what] = time.perf_counter() - began
-
-    began, cpu = time.perf_counter(), time.process_time()
-    fit = YOLO(CONFIG).fit(
-        images.take(labeled),
-        boxes.of(labeled),
-        None,
-        images.take(pool),
-        CLASSES,
-        folder=folder,
-        seed=0,
-        progress=progress,
-    )
-    whole, spent = time.perf_counter() - began, time.process_time() - cpu
-    on_pool = precision(fit.pool, boxes.of(pool), len(pool), CLASSES)
-    training: dict[str, Any] = {"what": f"training, {EPOCHS} epochs{how}", "frames": len(labeled)}
-    looking: dict[str, Any] = {"what": f"training and looking at all{how}", "frames": FRAMES}
-    return fit, [
-        training | {"seconds": round(moments["training"], 1)},
-        looking
-        | {"seconds": round(whole, 1), "cpu_seconds": round(spent, 1)}
-        | {"pool_map50": None if on_pool is None else round(on_pool.map50, 3)},
-    ]
 
 
 def scenes(folder: Path, n: int) -> tuple[Images, LabeledBoxes]:

@@ -16,7 +16,7 @@ from ml_backend.learners.box_dataset import Dataset
 from ml_backend.learners.detector import EpochObserver
 from ml_backend.learners.pixels import cores
 from ml_backend.learners.ultralytics_quiet import seeded, ultralytics
-from plugins.processors import device, multiplies_bfloat16
+from plugins.processors import device
 
 LOSSES = {"box_loss": "box_loss", "cls_loss": "class_loss", "dfl_loss": "edge_loss"}  # ultralytics' names: ours
 
@@ -35,8 +35,8 @@ class Course:
 
 
 class SinglePrecision:
-    """A loss of what the network says, in single precision whatever the network computes in: bfloat16 knows the place
-    of an edge to a sixteenth of a cell, and small boxes have few cells."""
+    """A loss of what the network says, in single precision whatever the network computes in: in the bfloat16 of a GPU
+    the place of an edge is known to a sixteenth of a cell, and small boxes have few cells."""
 
     def __init__(self, criterion: Callable[..., Any]) -> None:
         self._criterion = criterion
@@ -54,8 +54,6 @@ class SinglePrecision:
 class Trainer(ultralytics().trainer):  # type: ignore[misc]  # ultralytics is untyped
     """Ultralytics' loop, augmentation, losses and averaged weights; validation, checkpoints and curves are ours."""
 
-    amp: bool
-
     def __init__(
         self, network: nn.Module, dataset: Dataset, classes: tuple[str, ...], settings: dict[str, Any]
     ) -> None:
@@ -64,9 +62,7 @@ class Trainer(ultralytics().trainer):  # type: ignore[misc]  # ultralytics is un
         self.model = network
 
     def _setup_train(self) -> None:
-        """bfloat16 on a CPU that multiplies it, too: ultralytics' own setting asks for a GPU."""
         super()._setup_train()
-        self.amp = self.amp or multiplies_bfloat16()
         network: Any = self.model
         network.criterion = SinglePrecision(network.init_criterion())
 

@@ -11,7 +11,6 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from plugins.contract import FloatArray, IntArray
-from plugins.processors import multiplies_bfloat16
 from plugins.video.box_tracker import Read, chains
 from plugins.video.clip import Clip
 from plugins.video.siamfc_network import EXEMPLAR, SEARCH, STRIDE, Network
@@ -69,11 +68,10 @@ class Following:
         return self._features(np.stack(pictures))
 
     def _features(self, pictures: NDArray[np.uint8]) -> Tensor:
-        """Of (n, H, W, 3), in bfloat16 where the CPU multiplies it; they are compared in single precision."""
+        """Of (n, H, W, 3); channels last is how a CPU convolves few channels fastest."""
         images = pixels(pictures).to(self._device, memory_format=torch.channels_last)
-        with torch.autocast("cpu", dtype=torch.bfloat16, enabled=multiplies_bfloat16()):
-            found: Tensor = self._network.backbone(images)
-        return found.float()
+        found: Tensor = self._network.backbone(images)
+        return found
 
     def _step(self, kernels: Tensor, ways: list[Way], places: list[int]) -> None:
         """Moves every way's box to the frame at its place."""

@@ -114,40 +114,16 @@ def test_it_trains_on_as_many_threads_as_it_was_given(road: Scenes, tmp_path: Pa
     assert seen == {3}
 
 
-@pytest.mark.parametrize("native", [False, True])
-def test_it_trains_in_bfloat16_where_the_cpu_multiplies_it(
-    native: bool, road: Scenes, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    from ml_backend.learners import yolo_training
-
-    monkeypatch.setattr(yolo_training, "multiplies_bfloat16", lambda: native)
-    trained: set[torch.dtype] = set()
-    looked: set[torch.dtype] = set()
-
-    def seen(layer: torch.nn.Module, _given: Any, out: Any) -> None:
-        if isinstance(layer, torch.nn.Conv2d):
-            (trained if torch.is_grad_enabled() else looked).add(out.dtype)
-
-    hook = torch.nn.modules.module.register_module_forward_hook(seen)
-    try:
-        _, heard, _ = suite.fitted(make(epochs=1), road.part(4, 8), Images([], []), tmp_path)
-    finally:
-        hook.remove()
-    assert (torch.bfloat16 in trained) is native
-    assert looked == {torch.float32}
-    assert np.isfinite(heard[0]["loss"])
-
-
 def test_losses_are_taken_in_single_precision() -> None:
     from ml_backend.learners.yolo_training import SinglePrecision
 
-    def loss(said: dict[str, Any], batch: str) -> Any:
+    def loss(said: dict[str, Any], batch: dict[str, Any]) -> Any:
         levels = [*said.pop("feats"), *said.values()]
         return {level.dtype for level in levels}, (levels[0] @ levels[0]).dtype, batch
 
     said = {"boxes": torch.ones(2, 2, dtype=torch.bfloat16), "feats": [torch.ones(2, 2, dtype=torch.bfloat16)]}
     with torch.autocast("cpu", dtype=torch.bfloat16):
-        assert SinglePrecision(loss)(said, "batch") == ({torch.float32}, torch.float32, "batch")
+        assert SinglePrecision(loss)(said, {"images": 2}) == ({torch.float32}, torch.float32, {"images": 2})
 
 
 def test_another_size_is_no_start(small: DetectorFit) -> None:

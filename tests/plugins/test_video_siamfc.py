@@ -14,7 +14,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from plugins import registry
-from plugins.video import siamfc_following
 from plugins.video.boxes import overlaps
 from plugins.video.clip import sorted_clip
 from plugins.video.detections import Detections, Frames
@@ -232,18 +231,6 @@ def test_one_size_keeps_the_boxes_size(checkpoint: Path) -> None:
     moved, around = tracker.track(clip)[0], clip.neighbours[4]
     assert moved[:, 2:] - moved[:, :2] == pytest.approx(np.repeat(boxes[[4], 2:] - boxes[[4], :2], 6, axis=0))
     assert overlaps(moved, boxes[around]).min() > 0.7
-
-
-def test_bfloat16_moves_no_box_elsewhere(checkpoint: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    frames, boxes = scene(500)
-    clip = sorted_clip(detections(boxes, rows=np.array([0, 4, 8])), 3)
-    network, found = load(str(checkpoint))[0], []
-    for native in (False, True):
-        monkeypatch.setattr(siamfc_following, "multiplies_bfloat16", lambda native=native: native)
-        found.append(Following(network, SiamFCConfig(), clip, np.arange(3), lambda at: frames[at]).boxes())
-    single, half = (moved[~np.isnan(moved).any(axis=2)] for moved in found)
-    assert not np.array_equal(single, half)
-    assert overlaps(single, half).min() > 0.9
 
 
 def test_an_even_number_of_sizes_has_no_middle() -> None:
