@@ -272,6 +272,23 @@ def test_what_someone_types_is_not_swept_away(site: Site, browser: Browser) -> N
     context.close()
 
 
+def test_a_stream_that_was_refused_is_asked_for_again(site: Site, browser: Browser) -> None:
+    context = logged_in(browser, site, "ada")
+    page, asked = context.new_page(), list[str]()
+    page.clock.install()
+    page.route("**/events", lambda route: route.fulfill(status=503), times=1)
+    with page.expect_response(lambda answer: answer.url.endswith("/events") and answer.status == 503):
+        page.goto(site.at("/projects/{p}/audit"))
+    page.on("request", lambda request: asked.append(request.url))
+
+    def asked_again() -> bool:
+        page.clock.fast_forward(5000)
+        return any(url.endswith("/events") for url in asked)
+
+    until(asked_again)
+    context.close()
+
+
 def test_the_stream_is_for_people_who_are_logged_in(site: Site) -> None:
     answer = httpx.get(site.at("/projects/{p}/events"), headers={"Accept": "text/event-stream"})
     assert answer.status_code == 401

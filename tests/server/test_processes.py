@@ -10,6 +10,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 
 import httpx
@@ -17,6 +18,7 @@ import numpy as np
 import psutil
 import pytest
 from fastapi import FastAPI, Request
+from sqlalchemy.exc import SQLAlchemyError
 
 from ml_backend.loop.house import House
 from ml_backend.server import accounts
@@ -150,15 +152,31 @@ def test_live_pages_hear_of_changes_and_do_not_hold_up_the_end(start: Start, roo
 def test_a_stream_hears_of_what_changes_once_it_is_open(rooms: House, project: int) -> None:
     """A page asks again when its stream opens: what comes after that must not count as seen before it."""
 
-    async def first() -> list[str]:
+    change = partial(add_ranking, rooms, project, [20001, 20003], version="nextlabel-2-abcd", cycle=2)
+    assert heard_after(change, rooms).startswith("event: changed")
+
+
+def test_a_stream_opens_while_the_ledger_is_away(rooms: House, project: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    def away(*_: object) -> None:
+        raise SQLAlchemyError("away")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(live.Pulse, "_read", away)
+        assert heard_after(patch.undo, rooms).startswith("event: changed")
+
+
+def heard_after(change: Callable[[], object], rooms: House) -> str:
+    """The first event of a stream that was opened before a change."""
+
+    async def listen() -> list[str]:
         app = FastAPI()
         app.state.pulse = live.Pulse(rooms)
         answer = await live.all_events(Request({"type": "http", "app": app}))
-        add_ranking(rooms, project, [20001, 20003], version="nextlabel-2-abcd", cycle=2)
+        change()
         said = aiter(answer.body_iterator)
         return [str(await anext(said)) for _ in range(2)]
 
-    assert asyncio.run(first())[1].startswith("event: changed")
+    return asyncio.run(listen())[1]
 
 
 def test_the_first_start_prints_a_link(start: Start, tmp_path: Path) -> None:

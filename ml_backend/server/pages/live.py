@@ -97,8 +97,11 @@ def events_of(project_id: int | None) -> str:
 async def _stream(request: Request, project_id: int | None) -> StreamingResponse:
     """Looks before the answer begins: a page asks again when its stream opens, and hears what comes after."""
     pulse: Pulse = request.app.state.pulse
-    events = pulse.events(project_id, await pulse.stamp(project_id))
-    return StreamingResponse(events, media_type="text/event-stream", headers=HEADERS)
+    try:
+        last = await pulse.stamp(project_id)
+    except SQLAlchemyError:  # the ledger is away; the first look that succeeds is a change
+        last = ()
+    return StreamingResponse(pulse.events(project_id, last), media_type="text/event-stream", headers=HEADERS)
 
 
 @router.get("/events")

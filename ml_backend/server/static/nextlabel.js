@@ -71,6 +71,11 @@ function listen() {
   stream = new EventSource(address);
   stream.addEventListener("open", refresh);  // what changed between the page and the stream
   stream.addEventListener("changed", refresh);
+  stream.addEventListener("error", () => {  // a lost connection comes back by itself, one that was refused does not
+    if (stream?.readyState !== EventSource.CLOSED) return;
+    stream = null;
+    setTimeout(listen, 15000);
+  });
 }
 document.addEventListener("visibilitychange", listen);
 window.addEventListener("pagehide", () => stream?.close());
