@@ -25,7 +25,7 @@ TYPES = {
 }
 _NAME = re.compile(r"[0-9a-f]{16}/(?:[0-9]{6,12}|video)(\.[a-z0-9]{3,4})")  # what the frame store writes, no more
 _SIGNATURE = re.compile(r"[A-Za-z0-9_-]{43}")
-_UNTIL = re.compile(r"[0-9]{1,12}")
+_UNTIL = re.compile(r"0|[1-9][0-9]{0,11}")  # as `link` writes it: one spelling for each link
 _ROUTE_AT_END = re.compile(rf"{ROUTE}([^/]+/[^/]+)$")
 
 

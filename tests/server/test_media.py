@@ -102,6 +102,9 @@ def test_a_link_opens_its_own_file_alone(client: TestClient, links: SignedLinks)
     assert client.get(f"/media/{other}?{query}").status_code == 403
     assert client.get(f"/media/{NAME}?until=9999999999&{query}").status_code == 403
     assert client.get(f"/media/{NAME}?{query}&{query}").status_code == 403
+    until = links.link(NAME, 2**33).partition("until=")[2]
+    assert client.get(f"/media/{NAME}?until={until}").status_code == 200
+    assert client.get(f"/media/{NAME}?until=0{until}").status_code == 403
 
 
 @pytest.mark.parametrize(
