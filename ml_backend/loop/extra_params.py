@@ -16,7 +16,7 @@ from sqlalchemy.orm import Session
 from ml_backend.loop.house import House
 from ml_backend.loop.plan import Plan, PlanError, changed_plan, check_for_project, read_plan
 from ml_backend.loop.switch import switch_plan
-from ml_backend.store.ledger import note_problem, record_change, solve_problems
+from ml_backend.store.ledger import note_problem, solve_problems
 from ml_backend.store.steering import ExtraParams
 from ml_backend.store.tables import Project, now
 
@@ -73,8 +73,6 @@ def adopt(house: House, project_id: int, params: Any) -> Adopted:
     if plan == old:
         return Adopted("same")
     switched = switch_plan(house, project_id, plan, author=AUTHOR, note="read from Label Studio")
-    with house.ledger.session() as session:
-        record_change(session, project_id, AUTHOR, f"plan {switched.number}: read from Label Studio")
     log.info("extra_params_adopted", project=project_id, plan=switched.number)
     return Adopted("saved", switched.number)
 

@@ -12,7 +12,6 @@ from ml_backend.loop.house import House
 from ml_backend.loop.plan import Plan, PlanError, parse_plan, read_plan
 from ml_backend.loop.plan_diff import Difference, plan_differences
 from ml_backend.loop.switch import Switched, switch_plan
-from ml_backend.store.ledger import record_change
 
 LIMIT = 1_000_000  # bytes
 
@@ -66,10 +65,7 @@ def apply_plan(
         changes = differences_to(session, project_id, plan)
     if not changes:
         return [], None
-    switched = switch_plan(house, project_id, plan, author=author, note=note)
-    with house.ledger.session() as session:
-        record_change(session, project_id, author, f"plan {switched.number}: {note}")
-    return changes, switched
+    return changes, switch_plan(house, project_id, plan, author=author, note=note)
 
 
 def differences_to(session: Session, project_id: int, plan: Plan) -> list[Difference]:

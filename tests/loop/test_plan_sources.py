@@ -15,6 +15,7 @@ from ml_backend.loop.extra_params import AUTHOR, adopt, digest
 from ml_backend.loop.house import House
 from ml_backend.loop.plan import Plan, PlanError, changed_plan, plan_history, read_plan, save_plan
 from ml_backend.loop.plan_file import apply_plan, parse_plan_yaml, plan_yaml, read_plan_file
+from ml_backend.loop.switch import restore, switch_plan
 from ml_backend.settings import Settings
 from ml_backend.store.tables import Change, Problem, Project
 from tests.loop.conftest import CONFIG
@@ -100,6 +101,21 @@ def test_a_file_that_cannot_be_read(tmp_path: Path) -> None:
     (tmp_path / "binary.yaml").write_bytes(b"\xff\xfe\x00")
     with pytest.raises(PlanError, match="no text in UTF-8"):
         read_plan_file(tmp_path / "binary.yaml")
+
+
+# every switch
+
+
+def test_every_switch_stands_in_the_audit_once(rooms: House) -> None:
+    switch_plan(rooms, 1, changed_plan(Plan(), {"batch": 33}), author="ada")
+    apply_plan(rooms, 1, changed_plan(Plan(), {"batch": 44}), author="bob", note="from a file")
+    restore(rooms, 1, 1, author="ada")
+    with rooms.ledger.session() as session:
+        assert [(row.author, row.what) for row in session.query(Change).order_by(Change.id)] == [
+            ("ada", "plan 1: changed"),
+            ("bob", "plan 2: from a file"),
+            ("ada", "plan 3: restored from 1"),
+        ]
 
 
 # extra_params

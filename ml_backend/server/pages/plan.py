@@ -22,7 +22,6 @@ from ml_backend.server.plan_form import plan_form
 from ml_backend.server.plan_reading import read_plan_form
 from ml_backend.server.queue_cards import classes_of
 from ml_backend.server.schema_form import FormError
-from ml_backend.store.ledger import record_change
 from ml_backend.store.tables import PlanVersion, Project
 from ml_backend.studio.config_xml import ConfigError
 from ml_backend.studio.labels import ImageClassification
@@ -157,8 +156,6 @@ def save(request: Request, admin: Admin, form: Filled, rooms: RoomsOf, session: 
         return _page(request, session, project, sent=form, fault=str(error))
     except IntegrityError:
         raise HTTPException(409, "Someone else saved a plan at the same moment; load the page again.") from None
-    with rooms.ledger.session() as other:
-        record_change(other, project.id, admin.name, f"plan {done.number}: {note or 'changed'}")
     return back(request, f"/projects/{project.id}/plan", _said(done))
 
 
@@ -181,8 +178,6 @@ def put_back(request: Request, admin: Admin, form: Filled, rooms: RoomsOf, proje
         done = restore(rooms, project.id, int(text), author=admin.name)
     except PlanError as error:
         return back(request, f"/projects/{project.id}/plan", str(error), bad=True)
-    with rooms.ledger.session() as session:
-        record_change(session, project.id, admin.name, f"plan {done.number}: restored from {text}")
     return back(request, f"/projects/{project.id}/plan", _said(done))
 
 
